@@ -1,0 +1,112 @@
+//! The command line's grammar, and which verb goes where.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{Exit, Outcome};
+use crate::place::Place;
+use crate::{add, cancel, config, dlq, enqueue, init, list, logs, queue, retry, run, show, status, worker};
+
+/// A durable background-job queue: enqueue commands, run workers, retry failures, keep what fails for good.
+#[derive(Debug, Parser)]
+#[command(name = "queuectl", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// The database file [default: $QUEUECTL_DB, else queuectl/queue.db in the XDG data directory]
+    #[arg(long, global = true, value_name = "FILE")]
+    db: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Enqueue(enqueue::Arguments),
+    Add(add::Arguments),
+    Run(run::Arguments),
+    List(list::Arguments),
+    Status(status::Arguments),
+    Show(show::Arguments),
+    Logs(logs::Arguments),
+    Cancel(cancel::Arguments),
+    Retry(retry::Arguments),
+    /// Workers: start, stop, list
+    #[command(subcommand)]
+    Worker(worker::Verb),
+    /// The dead letter queue: jobs whose attempts are used up
+    #[command(subcommand)]
+    Dlq(dlq::Verb),
+    /// Queues: list, pause, resume
+    #[command(subcommand)]
+    Queue(queue::Verb),
+    /// Settings that all workers share
+    #[command(subcommand)]
+    Config(config::Verb),
+    Init(init::Arguments),
+}
+
+impl Cli {
+    /// Runs the verb. `umask` is the one that the process was started with.
+    pub async fn run(self, umask: u32) -> Outcome {
+        let place = Place::find(self.db)?;
+        match self.verb {
+            Verb::Enqueue(arguments) => enqueue::run(&place, arguments).await,
+            Verb::Add(arguments) => add::run(&place, arguments).await,
+            Verb::Run(arguments) => run::run(&place, arguments, umask).await,
+            Verb::List(arguments) => list::run(&place, arguments).await,
+            Verb::Status(arguments) => status::run(&place, arguments).await,
+            Verb::Show(arguments) => show::run(&place, arguments).await,
+            Verb::Logs(arguments) => logs::run(&place, arguments).await,
+            Verb::Cancel(arguments) => cancel::run(&place, arguments).await,
+            Verb::Retry(arguments) => retry::run(&place, arguments).await,
+            Verb::Worker(verb) => worker::run(&place, verb, umask).await,
+            Verb::Dlq(verb) => dlq::run(&place, verb).await,
+            Verb::Queue(verb) => queue::run(&place, verb).await,
+            Verb::Config(verb) => config::run(&place, verb).await,
+            Verb::Init(arguments) => init::run(&place, arguments).await,
+        }
+    }
+}
+
+/// Long flags may be spelled with underscores; what follows `--` is left alone.
+pub fn normalise(arguments: Vec<OsString>) -> Vec<OsString> {
+    let mut ours = true;
+    let normal = |argument: OsString| {
+        ours &= argument != "--";
+        let Some(flag) = argument.to_str().filter(|text| ours && text.starts_with("--")) else {
+            return argument;
+        };
+        match flag.split_once('=') {
+            Some((name, value)) => format!("{}={value}", name.replace('_', "-")).into(),
+            None => flag.replace('_', "-").into(),
+        }
+    };
+    arguments.into_iter().map(normal).collect()
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> std::process::ExitCode {
+        std::process::ExitCode::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn underscores_become_dashes_before_the_separator_only() {
+        let words = ["queuectl", "--max_retries=3_4", "--run_at", "a_b", "--", "--x_y"].map(OsString::from);
+        let expected =
+            ["queuectl", "--max-retries=3_4", "--run-at", "a_b", "--", "--x_y"].map(OsString::from);
+        assert_eq!(normalise(words.to_vec()), expected);
+    }
+}

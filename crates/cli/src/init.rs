@@ -1,0 +1,18 @@
+//! `init`: makes the store, or brings it up to date. Harmless if it exists.
+
+use clap::Args;
+
+use crate::exit::{Exit, Outcome};
+use crate::place::Place;
+use crate::terminal::print_line;
+
+/// Create the database if there is none
+#[derive(Debug, Args)]
+#[command(visible_alias = "init-db")]
+pub struct Arguments {}
+
+pub async fn run(place: &Place, _: Arguments) -> Outcome {
+    let client = place.open().await?;
+    print_line(&format!("The queue is ready: {}", client.place().name))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,60 @@
+//! The binary `queuectl`. It alone prints, reads the environment, and exits.
+//!
+//! One file a verb: it reads its flags, asks the library, and gives a view to the renderer. `exit.rs` has the exit codes,
+//! `place.rs` finds the store, `terminal.rs` knows the streams.
+
+mod add;
+mod cancel;
+mod cli;
+mod config;
+mod dlq;
+mod enqueue;
+mod exit;
+mod flags;
+mod init;
+mod keeper;
+mod list;
+mod logs;
+mod note;
+mod place;
+mod queue;
+mod render;
+mod retry;
+mod run;
+mod show;
+mod status;
+mod target;
+mod terminal;
+mod worker;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // A keeper is single-threaded and lives on the first thread: no runtime, no parser of the other verbs.
+    if arguments.get(1).is_some_and(|verb| verb == keeper::VERB) {
+        return keeper::main(arguments.into_iter().skip(1));
+    }
+    let cli = match Cli::try_parse_from(cli::normalise(arguments)) {
+        Ok(cli) => cli,
+        Err(error) => return exit::refuse_usage(&error),
+    };
+    let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077)).as_raw_mode();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::new(Exit::Internal, format!("cannot start: {error}")).report(),
+    };
+    let code = match runtime.block_on(cli.run(umask)) {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report(),
+    };
+    // A thread that still waits for standard input must not keep the process.
+    runtime.shutdown_background();
+    code
+}

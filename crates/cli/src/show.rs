@@ -1,0 +1,93 @@
+//! `show`: everything there is to know of one job.
+
+use clap::Args;
+use queuectl::json::to_line;
+use queuectl::view::JobDetailView;
+
+use crate::exit::{Exit, Outcome};
+use crate::place::Place;
+use crate::target::{resolve_one, store_with_jobs};
+use crate::terminal::{clean, print, print_line};
+
+/// Everything about a job
+#[derive(Debug, Args)]
+#[command(visible_aliases = ["get", "info", "inspect"])]
+pub struct Arguments {
+    /// An id, the beginning of a generated one, or `last`
+    job: String,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
+    let client = store_with_jobs(place).await?;
+    let id = resolve_one(&client, &arguments.job).await?;
+    let Some(job) = client.job(&id).await? else {
+        return Err(queuectl::SelectorError::Nothing(id.to_string()).into());
+    };
+    let view = JobDetailView::new(&job, &client.attempts(&id).await?, client.now().await?);
+    if arguments.json {
+        print_line(&to_line(&view))?;
+    } else {
+        print(&render(&view))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Every field that says something, one a line, then the attempts.
+fn render(view: &JobDetailView) -> String {
+    let job = &view.job;
+    let mut text = String::new();
+    let mut line = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            text.push_str(&format!("{:<15}{}\n", format!("{name}:"), clean(&value)));
+        }
+    };
+    line("id", Some(job.id.clone()));
+    line("state", Some(job.state.to_owned()));
+    line("command", job.command.clone());
+    line("queue", Some(job.queue.clone()));
+    line("priority", Some(job.priority.to_string()));
+    line("attempts", Some(format!("{} of {}", job.attempts, job.max_retries.max(1))));
+    line("last error", job.last_error.clone());
+    line("exit code", job.exit_code.map(|code| code.to_string()));
+    line("next retry", job.next_retry_at.clone());
+    line("run at", job.run_at.clone());
+    line("created", Some(job.created_at.clone()));
+    line("updated", Some(job.updated_at.clone()));
+    line("started", job.started_at.clone());
+    line("completed", job.completed_at.clone());
+    line("worker", job.worker_id.clone());
+    line("directory", view.dir.clone());
+    line("stdin", view.stdin.clone());
+    line("environment", Some(view.env.join(" ")));
+    let tags = job.tags.iter().flatten().map(|(key, value)| format!("{key}={value}"));
+    line("tags", Some(tags.collect::<Vec<_>>().join(" ")));
+    line(
+        "backoff",
+        Some(format!("{}, base {}, at most {}s", view.backoff, job.backoff_base.0, view.backoff_max.0)),
+    );
+    line("timeout", job.timeout.map(|seconds| format!("{}s", seconds.0)));
+    if job.interruptions > 0 {
+        line("interruptions", Some(format!("{} of {}", job.interruptions, view.crash_limit)));
+    }
+    if !view.attempts_log.is_empty() {
+        let rows = view.attempts_log.iter().map(|attempt| {
+            vec![
+                attempt.number.to_string(),
+                attempt.outcome.to_owned(),
+                attempt.exit_code.map(|code| code.to_string()).unwrap_or_default(),
+                attempt.duration.map(|seconds| format!("{}s", seconds.0)).unwrap_or_default(),
+                attempt.ended_at.clone(),
+                format!("{}+{}", attempt.stdout.bytes, attempt.stderr.bytes),
+            ]
+        });
+        text.push('\n');
+        text.push_str(&crate::render::table(
+            &["ATTEMPT", "OUTCOME", "CODE", "TIME", "ENDED", "OUT+ERR"],
+            rows,
+        ));
+    }
+    text
+}

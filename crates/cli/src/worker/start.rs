@@ -1,0 +1,192 @@
+//! `worker start`: runs a worker in the foreground, or starts one in the background.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use clap::Args;
+use queuectl::core::limits::{SECOND_SIGNAL_AFTER, SLOTS_MAX};
+use queuectl::core::store::StopMode;
+use queuectl::{Client, Worker};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{options, this_program};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::list::queue_name;
+use crate::place::Place;
+use crate::terminal::{complain, print_line};
+
+/// How long a worker in the background has to register.
+const REGISTER_MAX: Duration = Duration::from_secs(20);
+
+/// Run jobs, in the foreground unless --detach
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Jobs at once
+    #[arg(long, short, default_value_t = 1)]
+    count: usize,
+    /// Only jobs of this queue (repeatable)
+    #[arg(long, short)]
+    queue: Vec<String>,
+    /// Exit once nothing is left to run
+    #[arg(long)]
+    drain: bool,
+    /// Run in the background, return once it is registered
+    #[arg(long, short, visible_aliases = ["detached", "daemon", "background"])]
+    detach: bool,
+    /// Run in the foreground: the default
+    #[arg(long, conflicts_with = "detach")]
+    foreground: bool,
+    /// Begin a session of its own
+    #[arg(long, hide = true)]
+    session: bool,
+}
+
+pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
+    if arguments.count == 0 || arguments.count > SLOTS_MAX {
+        return Err(Failure::usage(format!(
+            "--count is {}; it is a number from 1 to {SLOTS_MAX}",
+            arguments.count
+        )));
+    }
+    let mut options = options(umask)?;
+    options.slots = arguments.count;
+    options.queues = arguments.queue.iter().cloned().map(queue_name).collect::<Result<_, _>>()?;
+    options.drain = arguments.drain;
+    let client = place.open().await?;
+    if arguments.detach {
+        return detach(&client, &arguments, umask).await;
+    }
+    if arguments.session {
+        // Fails only if it leads a session already.
+        let _ = rustix::process::setsid();
+    }
+    log_to_stderr();
+    let stop = stop_on_signals()?;
+    let queues = if options.queues.is_empty() { "all queues".to_owned() } else { arguments.queue.join(", ") };
+    let worker = Worker::register(client, options).await?;
+    complain(&format!(
+        "Worker {} started: {} slots, {queues}, pid {}. Ctrl-C finishes the running jobs and stops.",
+        worker.id(),
+        arguments.count,
+        std::process::id()
+    ));
+    let report = worker.run(stop).await?;
+    complain(&format!("Worker stopped after {} runs.", report.settled));
+    Ok(Exit::Done)
+}
+
+/// The first signal drains; a second, a second or more later, stops at once.
+fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
+    let failed =
+        |error: std::io::Error| Failure::new(Exit::Internal, format!("cannot hear signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let mut first: Option<u64> = None;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            let now = queuectl_exec::now_boot_ms();
+            match first {
+                None => {
+                    complain("Stopping: the running jobs are finished first. Again, to end them now.");
+                    first = Some(now);
+                    let _ = sender.send(Some(StopMode::Drain));
+                }
+                Some(then) if now - then >= SECOND_SIGNAL_AFTER.as_millis() as u64 => {
+                    complain("Stopping now: the running jobs are ended and given back.");
+                    let _ = sender.send(Some(StopMode::Now));
+                }
+                Some(_) => {}
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("QUEUECTL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .finish();
+    // Fails only if one is set already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Starts the same worker in a session of its own and waits until it is registered.
+async fn detach(client: &Client, arguments: &Arguments, umask: u32) -> Outcome {
+    let place = client.place();
+    let failed =
+        |what: String, error: std::io::Error| Failure::new(Exit::Unavailable, format!("{what}: {error}"));
+    queuectl_exec::rundir::create_run_dir(&place.run_dir)
+        .map_err(|error| failed(format!("cannot use {}", place.run_dir.display()), error))?;
+    let log: PathBuf = place.run_dir.join(format!("worker-{}.log", client.next_id()));
+    let file = OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&log)
+        .map_err(|error| failed(format!("cannot create {}", log.display()), error))?;
+    let mut command = Command::new(this_program()?);
+    command.arg("--db").arg(&place.name).args(["worker", "start", "--session"]);
+    command.arg("--count").arg(arguments.count.to_string());
+    for queue in &arguments.queue {
+        command.arg("--queue").arg(queue);
+    }
+    if arguments.drain {
+        command.arg("--drain");
+    }
+    // It must hand the jobs the umask that this call was started with.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+    let stderr = file.try_clone().map_err(|error| failed("cannot share the log".to_owned(), error))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(stderr)
+        .spawn()
+        .map_err(|error| failed("cannot start the worker".to_owned(), error))?;
+    let mut listener = client.listen().await?;
+    let until = queuectl_exec::now_boot_ms() + REGISTER_MAX.as_millis() as u64;
+    loop {
+        if let Some(worker) = client.live_workers().await?.iter().find(|worker| worker.pid == child.id()) {
+            print_line(&format!(
+                "Worker {} runs in the background: pid {}, log {}",
+                worker.id,
+                worker.pid,
+                log.display()
+            ))?;
+            return Ok(Exit::Done);
+        }
+        let ended = child.try_wait().map_err(|error| failed("cannot watch the worker".to_owned(), error))?;
+        match ended {
+            // Drained before anyone could see it.
+            Some(status) if status.success() => {
+                print_line(&format!("The worker has run and ended: log {}", log.display()))?;
+                return Ok(Exit::Done);
+            }
+            Some(status) => {
+                return Err(Failure::new(Exit::Unavailable, format!("the worker ended at once ({status})"))
+                    .hint(format!("its log is {}", log.display())));
+            }
+            None if queuectl_exec::now_boot_ms() >= until => {
+                return Err(Failure::new(Exit::TimedOut, "the worker did not register in time")
+                    .hint(format!("its log is {}", log.display())));
+            }
+            None => listener.wait(Duration::from_millis(50)).await,
+        };
+    }
+}

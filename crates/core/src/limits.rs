@@ -1,0 +1,141 @@
+//! Every bound of the product, with its unit. A queue, loop, buffer or retry without a line here is a bug.
+
+use std::time::Duration;
+
+// --- Jobs, as given ---
+
+/// Longest job id, in characters.
+pub const JOB_ID_CHARS_MAX: usize = 128;
+/// Length of a generated job id, in characters.
+pub const GENERATED_ID_CHARS: usize = 16;
+/// Shortest prefix of a generated id that selects a job, in characters.
+pub const ID_PREFIX_CHARS_MIN: usize = 4;
+/// Longest queue name, in characters.
+pub const QUEUE_NAME_CHARS_MAX: usize = 128;
+/// Longest command, in bytes of its shell line or of its argv together. The kernel caps one argument at 128 KiB.
+pub const COMMAND_BYTES_MAX: usize = 128 * 1024 - 1;
+/// Largest payload of a job for a handler, in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// Most tags on one job.
+pub const TAGS_MAX: usize = 64;
+/// Longest key or value of a tag, in characters.
+pub const TAG_CHARS_MAX: usize = 256;
+/// Largest environment stored with a job, in bytes of its names and values together.
+pub const ENVIRONMENT_BYTES_MAX: usize = 512 * 1024;
+/// Highest `max_retries`.
+pub const MAX_RETRIES_MAX: u32 = 1_000_000;
+/// Lowest and highest priority.
+pub const PRIORITY_MIN: i32 = -1_000_000;
+/// See [`PRIORITY_MIN`].
+pub const PRIORITY_MAX: i32 = 1_000_000;
+/// Longest duration that any option takes, in milliseconds: one hundred years.
+pub const DURATION_MS_MAX: i64 = 100 * 366 * 24 * 3600 * 1000;
+/// Latest instant that `run_at` takes, in milliseconds of the epoch: the end of the year 9998.
+pub const TIMESTAMP_MS_MAX: i64 = 253_370_764_799_999;
+/// Most jobs in one enqueue, all of one transaction.
+pub const ENQUEUE_JOBS_MAX: usize = 10_000;
+/// Largest input of one enqueue, in bytes.
+pub const ENQUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Longest stored `last_error`, in characters.
+pub const LAST_ERROR_CHARS_MAX: usize = 512;
+/// Most listed exit codes of one rule.
+pub const EXIT_CODES_MAX: usize = 256;
+
+// --- Workers ---
+
+/// Most slots of one worker process.
+pub const SLOTS_MAX: usize = 1024;
+/// Most queue names that one worker is bound to.
+pub const WORKER_QUEUES_MAX: usize = 256;
+/// Most jobs claimed ahead of a free slot.
+pub const PREFETCH_MAX: usize = 32;
+/// Runs seen before a worker claims ahead at all.
+pub const PREFETCH_RUNS_MIN: usize = 32;
+/// Prefetch holds at most this much work per slot.
+pub const PREFETCH_HORIZON: Duration = Duration::from_millis(20);
+/// A claim that has not started by then goes back.
+pub const UNSTARTED_MAX: Duration = Duration::from_millis(50);
+/// A settle waits at most this long for company.
+pub const SETTLE_DELAY: Duration = Duration::from_millis(2);
+/// A second stop signal escalates only if it comes at least this long after the first.
+pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
+/// How often a worker looks for keepers whose process has died.
+pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a worker with running jobs asks the store for cancels even if nobody rang.
+pub const RUNNING_POLL_MAX: Duration = Duration::from_secs(1);
+/// Claiming pauses this long after jobs could not be started for reasons of our own.
+pub const SPAWN_PAUSE: Duration = Duration::from_secs(1);
+/// How long a worker waits for a keeper's first word.
+pub const KEEPER_HELLO_MAX: Duration = Duration::from_secs(10);
+
+// --- The store ---
+
+/// Most due jobs that one exchange promotes to ready.
+pub const PROMOTE_MAX: usize = 1_000;
+/// Most outcomes that one exchange settles.
+pub const SETTLES_MAX: usize = 1_024;
+/// Most rows in one page of a listing.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+/// How long a statement waits for another process's write transaction.
+pub const STORE_BUSY_MAX: Duration = Duration::from_secs(30);
+/// Most requests that share one commit of the writer thread.
+pub const GROUP_COMMIT_MAX: usize = 256;
+/// Most requests that wait for the writer thread; more block their callers.
+pub const WRITER_QUEUE_MAX: usize = 4_096;
+/// Connections that read beside the writer.
+pub const READERS: usize = 2;
+/// Jobs deleted in one transaction of `clear`, `purge` and the retention duty.
+pub const DELETE_BATCH_MAX: usize = 1_000;
+
+// --- The keeper and what a job prints ---
+
+/// Output kept in the store itself, in bytes of one stream; more goes to a file.
+pub const OUTPUT_INLINE_BYTES_MAX: usize = 16 * 1024;
+/// Default cap of what is kept of one attempt's output, in bytes over both streams (`output-max`).
+pub const OUTPUT_BYTES_DEFAULT: u64 = 16 * 1024 * 1024;
+/// Smallest `output-max`, in bytes.
+pub const OUTPUT_BYTES_MIN: u64 = 64 * 1024;
+/// Largest `output-max`, in bytes.
+pub const OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024 * 1024;
+/// Read from a pipe at once, in bytes.
+pub const PIPE_READ_BYTES: usize = 64 * 1024;
+/// Reads from one pipe before the keeper turns to the others.
+pub const PIPE_READS_PER_TURN: usize = 4;
+/// Largest message between worker and keeper, in bytes.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most bytes of messages that wait for a worker who does not read; the keeper stops reading jobs' output then.
+pub const KEEPER_BACKLOG_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most connections that follow the output of one keeper's jobs.
+pub const KEEPER_FOLLOWERS_MAX: usize = 64;
+/// A spool file is rewritten with only its live records once it passes this size, in bytes.
+pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024;
+/// Default time between TERM and KILL (`kill-grace`).
+pub const KILL_GRACE_DEFAULT: Duration = Duration::from_secs(10);
+/// After KILL the keeper looks this often for what is left of a tree.
+pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
+/// Passes of a sweep before it gives up and reports what would not die.
+pub const SWEEP_PASSES_MAX: usize = 500;
+/// A child that dies by TERM, HUP, INT or KILL this long before the keeper itself is told to stop was interrupted.
+pub const SHUTDOWN_NOTICE: Duration = Duration::from_millis(100);
+/// Longest name of a worker or keeper in the run directory, in characters.
+pub const RUN_ID_CHARS_MAX: usize = 64;
+/// Largest record of a spool, in bytes.
+pub const SPOOL_RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest piece of output in one message to a follower, in bytes.
+pub const FOLLOW_CHUNK_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of output that wait for one follower before the keeper reads on for it.
+pub const FOLLOW_BACKLOG_BYTES_MAX: usize = 256 * 1024;
+/// Most attempts that one connection follows at once.
+pub const FOLLOWS_PER_CONNECTION_MAX: usize = 1_024;
+/// Bytes moved in one turn while the dropped middle of an output file is closed.
+pub const OUTPUT_ROTATE_BYTES_PER_TURN: u64 = 8 * 1024 * 1024;
+/// The keeper looks at its deadlines at least this often, because timers sleep while the machine does.
+pub const KEEPER_TURN_MAX: Duration = Duration::from_secs(1);
+/// Events that the keeper takes from the kernel at once.
+pub const KEEPER_EVENTS_PER_TURN: usize = 64;
+/// How long a lock in the run directory is asked for again before its holder counts as alive.
+pub const RUN_LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Settled attempts whose output a keeper still has for followers who come late.
+pub const ENDED_FOLLOWABLE_MAX: usize = 32;
+/// Pipes of kept leftovers that a keeper reads so that they can write on.
+pub const KEPT_PIPES_MAX: usize = 256;

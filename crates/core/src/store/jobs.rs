@@ -1,0 +1,118 @@
+//! Jobs: put in, looked at, cancelled, brought back, deleted.
+
+use async_trait::async_trait;
+
+use super::StoreResult;
+use crate::id::JobId;
+use crate::job::{Job, NewJob};
+use crate::query::{Filter, Page};
+use crate::queue::QueueName;
+use crate::state::{Shown, State};
+use crate::time::Timestamp;
+
+/// What became of an insertion. It is all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inserted {
+    All,
+    /// The first id of the list that exists already, in the store or earlier in the list.
+    Duplicate(JobId),
+}
+
+/// What became of a cancellation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It had not started.
+    Now,
+    /// It runs, or is claimed; the worker is told.
+    Requested {
+        worker: Option<String>,
+    },
+    /// It had ended before, in this state.
+    Ended(State),
+    Absent,
+}
+
+/// Which states `retry` brings back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryScope {
+    /// Any terminal state, and a backoff ends now.
+    Any,
+    /// Only `dead`.
+    DeadOnly,
+}
+
+/// What became of a retry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Retried {
+    /// Pending, due now, attempts and interruptions at 0, no cancellation pending.
+    Revived {
+        from: State,
+    },
+    /// Its backoff ended: due now, attempts kept.
+    Hastened,
+    /// Nothing changed; it was in this state.
+    Refused(Shown),
+    Absent,
+}
+
+/// Jobs to delete. Running jobs are never deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    Ids(Vec<JobId>),
+    /// At most so many of these, the oldest first.
+    Filter {
+        filter: Filter,
+        limit: usize,
+    },
+}
+
+/// What a deletion did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deleted {
+    pub deleted: Vec<JobId>,
+    /// Of the ids asked for: running or claimed, and left alone.
+    pub running: Vec<JobId>,
+    /// Of the ids asked for: not there.
+    pub absent: Vec<JobId>,
+    /// Output files that nothing names any more.
+    pub files: Vec<String>,
+}
+
+/// How many jobs of one queue show as one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Count {
+    pub queue: QueueName,
+    pub shown: Shown,
+    pub jobs: u64,
+}
+
+#[async_trait]
+pub trait Jobs {
+    /// The store's clock.
+    async fn now(&self) -> StoreResult<Timestamp>;
+
+    /// Inserts all of these or none, in their order, in one synced transaction, and rings [`super::Topic::Work`].
+    /// A [`crate::job::Due::At`] that does not lie ahead counts as now. A queue that is new gets its row.
+    async fn insert(&self, jobs: Vec<NewJob>) -> StoreResult<Inserted>;
+
+    /// The job with exactly this id, with its environment.
+    async fn get(&self, id: &JobId) -> StoreResult<Option<Job>>;
+
+    /// One page of the jobs that the filter means, by insertion; shown states as of the store's now.
+    async fn list(&self, filter: &Filter, page: Page) -> StoreResult<Vec<Job>>;
+
+    /// Up to `limit` ids that were generated and begin so.
+    async fn find_prefix(&self, prefix: &str, limit: usize) -> StoreResult<Vec<JobId>>;
+
+    /// Jobs by queue and shown state; what is absent is zero.
+    async fn counts(&self) -> StoreResult<Vec<Count>>;
+
+    /// Cancels each, one result for one id. Rings if a running one must be told.
+    async fn cancel(&self, ids: &[JobId]) -> StoreResult<Vec<Cancelled>>;
+
+    /// Brings each back, one result for one id, and rings.
+    async fn retry(&self, ids: &[JobId], scope: RetryScope) -> StoreResult<Vec<Retried>>;
+
+    /// Deletes jobs with their attempts, outputs and environments that nothing else uses.
+    async fn delete(&self, selection: Selection) -> StoreResult<Deleted>;
+}

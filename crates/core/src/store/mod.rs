@@ -1,0 +1,47 @@
+//! The Store port: what the queue asks of a database, in a few small traits.
+//!
+//! A store owns the clock, the claim counter and the fence; it decides nothing else. Every verb is one transaction.
+//! "Absent", "lost" and "refused" are values; an `Err` means that the store itself could not be used.
+
+mod attempts;
+pub mod encoding;
+mod error;
+mod exchange;
+mod jobs;
+mod queues;
+mod settings;
+mod wakeups;
+mod workers;
+
+pub use attempts::{Attempt, AttemptRecord, Attempts};
+pub use error::StoreError;
+pub use exchange::{Claim, Exchange, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, Take};
+pub use jobs::{Cancelled, Count, Deleted, Inserted, Jobs, Retried, RetryScope, Selection};
+pub use queues::{QueueRow, Queues};
+pub use settings::SettingsStore;
+pub use wakeups::{Listener, Topic, Wakeups};
+pub use workers::{WorkerRow, Workers};
+
+use std::path::PathBuf;
+
+/// The result of a verb.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Everything that a queue asks of a database.
+pub trait Store:
+    Jobs + Attempts + Exchange + Workers + Queues + SettingsStore + Wakeups + Send + Sync
+{
+    /// Where it is, for people and for those who share its machine.
+    fn place(&self) -> Place;
+}
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// For people: a path, or a URL without its password.
+    pub name: String,
+    /// Locks, sockets and spools of the processes on this machine.
+    pub run_dir: PathBuf,
+    /// Outputs beyond the inline bound.
+    pub out_dir: PathBuf,
+}

@@ -1,0 +1,176 @@
+//! Ends attempts: by their own exit, by timeout, by order, and with everything that they have left running.
+
+use super::Keeper;
+use super::attempt::{Attempt, Ending, Phase};
+use super::tree::{Census, Root, Unmarked};
+use crate::clock::now_boot_ms;
+use crate::procfs::{Process, Signalled, signal};
+use crate::protocol::{End, ExitRecord, Leftovers};
+use crate::unix::{orphans_alive, reap_any};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+impl Keeper {
+    /// Takes all children that have died.
+    pub(super) fn reap(&mut self) {
+        while let Some(reaped) = reap_any() {
+            // Others are orphans of the jobs; nobody waits for them.
+            let Some(serial) = self.by_pid.remove(&reaped.pid) else { continue };
+            if let Some(attempt) = self.attempts.get_mut(&serial) {
+                attempt.exited(reaped, now_boot_ms(), self.told_to_stop);
+                self.busy = true;
+            }
+        }
+    }
+
+    /// Begins to end an attempt: TERM now and KILL after the grace, or KILL at once. If its process has ended by itself,
+    /// that stands. An attempt that is being ended already is only hurried.
+    pub(super) fn end(&mut self, serial: u64, end: &End, grace_ms: u64) {
+        // What is dead must not be told to die: its status would say that it had not.
+        self.reap();
+        let now = now_boot_ms();
+        let until = now.saturating_add(grace_ms);
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        let hurry = attempt.hurry(until, now);
+        if attempt.exit.is_some() || hurry {
+            return;
+        }
+        let phase = if grace_ms == 0 { Phase::Killing } else { Phase::Grace { until } };
+        attempt.ending = Some(Ending { end: end.clone(), phase });
+        attempt.look = true;
+        if grace_ms > 0 {
+            self.signal_tree(serial, Signal::TERM);
+        }
+    }
+
+    /// Does what is due for every attempt. `children`: some child has died, which may have been the last of a tree.
+    pub(super) fn advance(&mut self, children: bool) {
+        let now = now_boot_ms();
+        self.listen_again(now);
+        let told = self.told_to_stop;
+        let due = |attempt: &Attempt| {
+            attempt.look
+                || attempt.deadline().is_some_and(|at| at <= now)
+                || attempt.exit.as_ref().is_some_and(|exit| children || told && exit.hold_until.is_some())
+        };
+        let serials: Vec<u64> =
+            self.attempts.iter().filter(|(_, attempt)| due(attempt)).map(|(&serial, _)| serial).collect();
+        for serial in serials {
+            self.advance_one(serial, now);
+        }
+    }
+
+    fn advance_one(&mut self, serial: u64, now: u64) {
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        attempt.look = false;
+        if attempt.exit.is_none()
+            && attempt.ending.is_none()
+            && attempt.timeout_at.is_some_and(|at| at <= now)
+        {
+            let grace_ms = attempt.kill_grace_ms;
+            self.end(serial, &End::TimedOut, grace_ms);
+        }
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        attempt.end_grace(now);
+        if attempt.exit.is_none() {
+            if attempt.is_killing() && attempt.sweep.next_at.is_none_or(|at| at <= now) {
+                attempt.sweep.passed(now);
+                self.signal_tree(serial, Signal::KILL);
+            }
+            return;
+        }
+        let keep = attempt.leftovers == Leftovers::Keep && attempt.ending.is_none();
+        if !keep && !self.clear_leftovers(serial, now) {
+            return;
+        }
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        attempt.sweep.next_at = None;
+        if !attempt.is_held(now, self.told_to_stop) {
+            self.finish(serial, keep);
+        }
+    }
+
+    /// Signals the whole tree of an attempt whose process has not been reaped, so that its pid and group are its own.
+    fn signal_tree(&mut self, serial: u64, what: Signal) {
+        let Some(attempt) = self.attempts.get(&serial) else { return };
+        let group = attempt.pid;
+        // The census first: what is in no group is found by the parents that the signal will kill.
+        let members = self.members(serial);
+        if let Some(group) = Pid::from_raw(group) {
+            let _ = kill_process_group(group, what);
+        }
+        for process in members.iter().filter(|process| process.group != group) {
+            signal(process.id, what);
+        }
+    }
+
+    /// Kills what has outlived an attempt. True once nothing has.
+    fn clear_leftovers(&mut self, serial: u64, now: u64) -> bool {
+        if !orphans_alive() {
+            return true;
+        }
+        let members = self.members(serial);
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return true };
+        let refused = &mut attempt.sweep.refused;
+        let ours = |process: &&Process| !refused.contains(&process.id);
+        let members: Vec<Process> = members.iter().filter(ours).copied().collect();
+        if members.is_empty() {
+            return true;
+        }
+        // They were sent TERM like the attempt's own process, and have the same time.
+        if attempt.is_in_grace() {
+            return false;
+        }
+        for process in &members {
+            match signal(process.id, Signal::KILL) {
+                Signalled::Sent => drop(attempt.sweep.killed.insert(process.id)),
+                Signalled::Refused => drop(attempt.sweep.refused.insert(process.id)),
+                Signalled::Gone => {}
+            }
+        }
+        // All at once, for those who fork faster than we look. A member pins the group's number.
+        if let Some(group) = Pid::from_raw(attempt.pid)
+            && members.iter().any(|process| process.group == attempt.pid)
+        {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        attempt.sweep.passed(now);
+        false
+    }
+
+    fn members(&self, serial: u64) -> Vec<Process> {
+        let roots: Vec<Root> = self.attempts.values().map(Attempt::root).collect();
+        let (Some(attempt), Ok(census)) = (self.attempts.get(&serial), Census::take()) else {
+            return Vec::new();
+        };
+        census.members(attempt.root(), &roots, self.unmarked)
+    }
+
+    /// Nothing of it runs any more: puts its output in order, and records and reports how it ended.
+    fn finish(&mut self, serial: u64, keep: bool) {
+        self.drain_pipes(serial);
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        if !attempt.output.finish_step() {
+            attempt.look = true;
+            self.busy = true;
+            return;
+        }
+        if keep && orphans_alive() {
+            self.unmarked = Unmarked::Unknown;
+        }
+        let Some(attempt) = self.attempts.remove(&serial) else { return };
+        let Some(exit) = &attempt.exit else { return };
+        let record = ExitRecord {
+            claim: attempt.claim,
+            end: attempt.end(exit.reaped.status, self.told_to_stop),
+            started_ms: Some(attempt.started_ms),
+            ended_ms: exit.at_ms,
+            usage: exit.reaped.usage,
+            stdout: attempt.output.stdout.captured(),
+            stderr: attempt.output.stderr.captured(),
+            leftovers_killed: attempt.sweep.killed.len() as u32,
+        };
+        self.by_claim.remove(&attempt.claim);
+        self.ended.insert(attempt.claim, attempt.output);
+        self.report(record);
+    }
+}

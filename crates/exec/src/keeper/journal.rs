@@ -1,0 +1,145 @@
+//! Writes the spool: each record before the step that relies on it, by `write`, without syncing.
+
+use crate::protocol::ClaimKey;
+use crate::rundir::spool_name;
+use crate::spool::{SpoolRecord, encode};
+use queuectl_core::limits::SPOOL_BYTES_MAX;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    /// The file is rewritten once it is longer.
+    rewrite_at: u64,
+    /// The records of each claim that is not settled, as they are in the file.
+    live: HashMap<ClaimKey, Vec<u8>>,
+}
+
+impl Journal {
+    pub(super) fn create(run_dir: &Path, id: &str) -> io::Result<Journal> {
+        let path = run_dir.join(spool_name(id));
+        let file = open(&path, OpenOptions::new().create_new(true))?;
+        Ok(Journal { path, file, len: 0, rewrite_at: SPOOL_BYTES_MAX, live: HashMap::new() })
+    }
+
+    pub(super) fn append(&mut self, record: &SpoolRecord) -> io::Result<()> {
+        let bytes = encode(record).map_err(io::Error::other)?;
+        self.write(&bytes)?;
+        self.live.entry(record.claim()).or_default().extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    /// Forgets these claims. The file shrinks when nothing is left, or too much that is forgotten.
+    pub(super) fn settle(&mut self, claims: &[ClaimKey]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        for &claim in claims {
+            if self.live.remove(&claim).is_some() {
+                bytes.extend(encode(&SpoolRecord::Settled { claim }).map_err(io::Error::other)?);
+            }
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.live.is_empty() {
+            self.file.set_len(0)?;
+            self.len = 0;
+            return Ok(());
+        }
+        self.write(&bytes)?;
+        if self.len > self.rewrite_at { self.rewrite() } else { Ok(()) }
+    }
+
+    /// Whether nothing is left to be settled.
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    pub(super) fn remove(&self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.file.write_all(bytes) {
+            // A part of a record must not stay in the middle of the file.
+            self.file.set_len(self.len)?;
+            return Err(error);
+        }
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Puts a file with only the live records in the place of this one.
+    fn rewrite(&mut self) -> io::Result<()> {
+        let path = self.path.with_extension("spool.new");
+        let bytes: Vec<u8> = self.live.values().flatten().copied().collect();
+        let mut file = open(&path, OpenOptions::new().create(true))?;
+        file.set_len(0)?;
+        file.write_all(&bytes)?;
+        std::fs::rename(&path, &self.path)?;
+        self.file = file;
+        self.len = bytes.len() as u64;
+        self.rewrite_at = SPOOL_BYTES_MAX.max(2 * self.len);
+        Ok(())
+    }
+}
+
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    options.append(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::{SpoolContents, SpoolEnding, decode};
+
+    fn claim(number: u64) -> ClaimKey {
+        ClaimKey { incarnation: 0, number }
+    }
+
+    fn intent(number: u64) -> SpoolRecord {
+        SpoolRecord::Intent { claim: claim(number) }
+    }
+
+    fn read(dir: &Path) -> SpoolContents {
+        decode(&std::fs::read(dir.join(spool_name("k"))).unwrap())
+    }
+
+    #[test]
+    fn the_file_is_empty_once_all_is_settled() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(dir.path(), "k").unwrap();
+        journal.append(&intent(1)).unwrap();
+        journal.append(&intent(2)).unwrap();
+        journal.settle(&[claim(2), claim(9)]).unwrap();
+        let records = vec![intent(1), intent(2), SpoolRecord::Settled { claim: claim(2) }];
+        assert_eq!(read(dir.path()), SpoolContents { records, ending: SpoolEnding::Whole });
+        journal.settle(&[claim(1)]).unwrap();
+        assert!(read(dir.path()).records.is_empty());
+        journal.append(&intent(3)).unwrap();
+        assert_eq!(read(dir.path()).records, [intent(3)]);
+    }
+
+    #[test]
+    fn a_long_file_is_rewritten_with_what_is_live() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(dir.path(), "k").unwrap();
+        journal.append(&intent(0)).unwrap();
+        for number in 1.. {
+            let before = journal.len;
+            journal.append(&intent(number)).unwrap();
+            journal.settle(&[claim(number)]).unwrap();
+            if journal.len < before {
+                break;
+            }
+            assert!(journal.len <= SPOOL_BYTES_MAX);
+        }
+        assert_eq!(read(dir.path()).records, [intent(0)]);
+        journal.append(&intent(1)).unwrap();
+        assert_eq!(read(dir.path()).records, [intent(0), intent(1)]);
+    }
+}

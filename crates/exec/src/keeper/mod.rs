@@ -1,0 +1,246 @@
+//! The keeper: the small process beside each worker that owns its children.
+//!
+//! One thread waits for everything: the worker's requests, followers, pipes, signals, deadlines. A second one only
+//! starts processes (see `unix`). Each fact is in the spool before the step that relies on it:
+//!
+//! ```text
+//! Start -> intent -> spawn -> started -> Started ... output ... -> exit -> Exited -> Settled -> forgotten
+//! ```
+//!
+//! An attempt ends when its process does, never when its pipes do. If the worker dies without a word, all trees are
+//! killed at once and the spool stays for whoever takes the lock.
+
+mod attempt;
+mod ending;
+mod follow;
+mod journal;
+mod peer;
+mod pipes;
+mod poll;
+mod program;
+mod requests;
+mod start;
+mod tree;
+
+use crate::clock::now_boot_ms;
+use crate::machine::{boot_id, pid_namespace};
+use crate::output::{Output, OutputDir};
+use crate::protocol::ClaimKey;
+use crate::rundir::{self, HeldLock, Kind};
+use crate::unix::{FileLimit, SignalReader, Spawner, on_main_thread, reset_dispositions, take_stdin};
+use attempt::Attempt;
+use journal::Journal;
+use peer::Peer;
+use poll::{Interest, Poll, Token};
+use program::Common;
+use queuectl_core::limits::{KEEPER_TURN_MAX, PIPE_READ_BYTES};
+use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use tree::Unmarked;
+
+/// The serial number of the worker's connection.
+const CONTROL: u64 = 0;
+
+/// What a keeper is told at its start.
+#[derive(Debug, Clone)]
+pub struct KeeperOptions {
+    pub run_dir: PathBuf,
+    pub out_dir: PathBuf,
+    /// Names it in the run directory.
+    pub id: String,
+    /// Of the jobs.
+    pub umask: u32,
+}
+
+/// Runs a keeper until its work is done. Descriptor 0 is the socket to its worker.
+///
+/// Changes the whole process (signals, umask, session), so it must be the process's only purpose, and must be called on
+/// its first thread: the kernel gives orphans to that one.
+pub fn run(options: KeeperOptions) -> io::Result<()> {
+    if !on_main_thread() {
+        return Err(io::Error::other("a keeper runs on the first thread of its process"));
+    }
+    reset_dispositions();
+    let signals = SignalReader::new()?;
+    let control = take_stdin()?;
+    // Fails if `launch` has done it already, which is just as well.
+    let _ = rustix::process::setsid();
+    rustix::process::umask(Mode::from_raw_mode(0o077));
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let lock = rundir::lock(&options.run_dir, Kind::Keeper, &options.id)?;
+    let mut keeper = Keeper::new(options, control, signals)?;
+    while !keeper.is_done() {
+        keeper.turn()?;
+    }
+    keeper.leave(lock)
+}
+
+/// The worker, as far as its keeper knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    Here,
+    /// It has said good-bye.
+    Leaving,
+    /// It is gone without a word.
+    Lost,
+}
+
+struct Keeper {
+    options: KeeperOptions,
+    common: Common,
+    out_dir: Rc<OutputDir>,
+    boot_id: String,
+    pid_namespace: u64,
+    session: i32,
+    poll: Poll,
+    signals: SignalReader,
+    listener: UnixListener,
+    /// When to accept connections again, after descriptors had run out.
+    listen_again_at: Option<u64>,
+    spawner: Spawner,
+    journal: Journal,
+    worker: Worker,
+    /// By TERM, HUP or INT: the machine goes down, or somebody wants this keeper to end. It ends when its worker says.
+    told_to_stop: bool,
+    peers: HashMap<u64, Peer>,
+    attempts: BTreeMap<u64, Attempt>,
+    by_claim: HashMap<ClaimKey, u64>,
+    by_pid: HashMap<i32, u64>,
+    /// Of peers and attempts; never used twice.
+    next_serial: u64,
+    /// Output of attempts that have ended, to be followed.
+    ended: HashMap<ClaimKey, Output>,
+    /// Those of them that are settled, the oldest first.
+    settled: VecDeque<ClaimKey>,
+    /// Pipes that kept leftovers may still write to; what comes is thrown away.
+    unread: BTreeMap<(u64, u8), OwnedFd>,
+    /// What a process without a mark may be.
+    unmarked: Unmarked,
+    /// Pipes are not read because the worker does not read.
+    paused: bool,
+    /// There is more to do at once.
+    busy: bool,
+    buffer: Vec<u8>,
+}
+
+impl Keeper {
+    fn new(options: KeeperOptions, control: OwnedFd, signals: SignalReader) -> io::Result<Keeper> {
+        let poll = Poll::new()?;
+        let listener = rundir::listen(&options.run_dir, &options.id)?;
+        poll.add(&signals, Token::Signals, Interest::Read)?;
+        poll.add(&listener, Token::Listener, Interest::Read)?;
+        let control = Peer::new(control, Token::Peer(CONTROL), &poll)?;
+        let common = Common {
+            null: Arc::new(File::open("/dev/null")?.into()),
+            umask: options.umask,
+            files: raise_file_limit(),
+        };
+        Ok(Keeper {
+            journal: Journal::create(&options.run_dir, &options.id)?,
+            out_dir: Rc::new(OutputDir::new(options.out_dir.clone())),
+            options,
+            common,
+            boot_id: boot_id(),
+            pid_namespace: pid_namespace()?,
+            session: rustix::process::getsid(None)?.as_raw_nonzero().get(),
+            poll,
+            signals,
+            listener,
+            listen_again_at: None,
+            spawner: Spawner::start()?,
+            worker: Worker::Here,
+            told_to_stop: false,
+            peers: HashMap::from([(CONTROL, control)]),
+            attempts: BTreeMap::new(),
+            by_claim: HashMap::new(),
+            by_pid: HashMap::new(),
+            next_serial: CONTROL + 1,
+            ended: HashMap::new(),
+            settled: VecDeque::new(),
+            unread: BTreeMap::new(),
+            unmarked: Unmarked::Ours,
+            paused: false,
+            busy: false,
+            buffer: vec![0; PIPE_READ_BYTES],
+        })
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        let ready = self.poll.wait(self.timeout_ms())?;
+        self.busy = false;
+        let mut children = false;
+        for event in ready {
+            match event.token {
+                Token::Signals => {
+                    let told = self.signals.take();
+                    children |= told.child;
+                    self.told_to_stop |= told.stop;
+                }
+                Token::Listener => self.accept(),
+                Token::Peer(serial) if event.readable => self.hear(serial),
+                // Writable: it is flushed below.
+                Token::Peer(_) => {}
+                Token::Pipe(serial, stream) => self.read_pipe(serial, stream),
+            }
+        }
+        if children {
+            self.reap();
+        }
+        self.advance(children);
+        self.feed_followers();
+        self.flush();
+        Ok(())
+    }
+
+    fn timeout_ms(&self) -> Option<u64> {
+        if self.busy {
+            return Some(0);
+        }
+        let deadlines = self.attempts.values().filter_map(Attempt::deadline);
+        let next = deadlines.chain(self.listen_again_at).min()?;
+        // The kernel's timer stops while the machine sleeps, the clock does not.
+        Some(next.saturating_sub(now_boot_ms()).min(KEEPER_TURN_MAX.as_millis() as u64))
+    }
+
+    fn is_done(&self) -> bool {
+        let told_all = self.peers.get(&CONTROL).is_none_or(|control| control.backlog() == 0);
+        self.worker != Worker::Here && self.attempts.is_empty() && told_all
+    }
+
+    /// Leaves nothing behind, except what somebody has yet to settle.
+    fn leave(self, lock: HeldLock) -> io::Result<()> {
+        std::fs::remove_file(self.options.run_dir.join(rundir::socket_name(&self.options.id)))?;
+        if self.journal.is_empty() {
+            self.journal.remove()?;
+            lock.remove()?;
+        }
+        Ok(())
+    }
+
+    fn take_serial(&mut self) -> u64 {
+        self.next_serial += 1;
+        self.next_serial - 1
+    }
+
+    /// For a person: the keeper's standard error is the worker's.
+    fn log(&self, what: &str, error: &io::Error) {
+        let _ = writeln!(io::stderr(), "keeper {}: {what}: {error}", self.options.id);
+    }
+}
+
+/// Takes as many descriptors as there may be. Returns what the jobs are to have instead.
+fn raise_file_limit() -> Option<FileLimit> {
+    let before = rustix::process::getrlimit(Resource::Nofile);
+    let (soft, hard) = (before.current?, before.maximum?);
+    let all = Rlimit { current: Some(hard), maximum: Some(hard) };
+    rustix::process::setrlimit(Resource::Nofile, all).ok()?;
+    Some(FileLimit { soft, hard })
+}

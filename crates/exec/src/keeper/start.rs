@@ -1,0 +1,148 @@
+//! Starts an attempt.
+
+use super::Keeper;
+use super::attempt::Attempt;
+use super::poll::{Interest, Token};
+use super::program::{could_not_start, no_pipes, plan};
+use crate::clock::now_boot_ms;
+use crate::output::{Output, captured_nothing};
+use crate::procfs::process;
+use crate::protocol::{ClaimKey, End, Event, ExitRecord, Start, Stream, Usage};
+use crate::spool::{SpoolRecord, StartedRecord};
+use queuectl_core::limits::{PREFETCH_MAX, SLOTS_MAX};
+use rustix::fs::OFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Attempts that run at once, at most.
+const ATTEMPTS_MAX: usize = SLOTS_MAX + PREFETCH_MAX;
+
+/// A process that runs, and our ends of its pipes.
+struct Spawned {
+    pid: i32,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+impl Keeper {
+    pub(super) fn start(&mut self, start: &Start) {
+        let claim = start.claim;
+        if self.by_claim.contains_key(&claim) || self.ended.contains_key(&claim) {
+            // A claim runs once, whatever the worker says.
+            return self.log("asked to start again", &io::Error::other(claim.to_string()));
+        }
+        if let Some(message) = self.reason_to_refuse() {
+            return self.refuse(claim, End::CouldNotStart { message, ours: true });
+        }
+        if let Err(error) = self.journal.append(&SpoolRecord::Intent { claim }) {
+            let message = format!("cannot write the spool: {error}");
+            return self.refuse(claim, End::CouldNotStart { message, ours: true });
+        }
+        match self.spawn(start) {
+            Ok(spawned) => self.started(start, spawned),
+            Err(end) => self.refuse(claim, end),
+        }
+    }
+
+    fn reason_to_refuse(&self) -> Option<String> {
+        if self.told_to_stop {
+            return Some("the keeper is shutting down".to_owned());
+        }
+        (self.attempts.len() >= ATTEMPTS_MAX).then(|| format!("{ATTEMPTS_MAX} attempts run already"))
+    }
+
+    fn spawn(&self, start: &Start) -> Result<Spawned, End> {
+        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(no_pipes);
+        let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe()?, pipe()?);
+        let plan = plan(start, &self.common, stdout_theirs, stderr_theirs)?;
+        // Only our ends: a job need not cope with writes that would block.
+        for ours in [&stdout, &stderr] {
+            rustix::fs::fcntl_setfl(ours, OFlags::NONBLOCK).map_err(no_pipes)?;
+        }
+        let pid = self.spawner.spawn(plan).map_err(|failed| could_not_start(start, failed))?;
+        Ok(Spawned { pid, stdout, stderr })
+    }
+
+    fn started(&mut self, start: &Start, spawned: Spawned) {
+        let now = now_boot_ms();
+        let Spawned { pid, stdout, stderr } = spawned;
+        // It is there until it is reaped, dead or alive.
+        let start_ticks = process(pid).map_or(0, |process| process.id.start);
+        let record = SpoolRecord::Started(StartedRecord {
+            claim: start.claim,
+            pid,
+            start_ticks,
+            boot_id: self.boot_id.clone(),
+            pid_namespace: self.pid_namespace,
+            group: pid,
+            session: self.session,
+            at_ms: now,
+        });
+        if let Err(error) = self.journal.append(&record) {
+            // The intent is there, and the mark finds its processes.
+            self.log("cannot write the spool", &error);
+        }
+        let serial = self.take_serial();
+        let attempt = Attempt {
+            claim: start.claim,
+            pid,
+            start_ticks,
+            started_ms: now,
+            timeout_at: start.timeout_ms.map(|timeout| now.saturating_add(timeout)),
+            kill_grace_ms: start.kill_grace_ms,
+            leftovers: start.leftovers,
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+            output: Output::new(start.claim, start.output_max, &self.out_dir),
+            ending: None,
+            exit: None,
+            look: false,
+            sweep: super::attempt::Sweep::default(),
+        };
+        self.by_claim.insert(start.claim, serial);
+        self.by_pid.insert(pid, serial);
+        self.attempts.insert(serial, attempt);
+        if !self.paused {
+            self.watch_pipes(serial);
+        }
+        self.tell(&Event::Started { claim: start.claim, pid: pid.cast_unsigned(), at_ms: now });
+    }
+
+    pub(super) fn watch_pipes(&mut self, serial: u64) {
+        let Some(attempt) = self.attempts.get(&serial) else { return };
+        for (stream, pipe) in [(Stream::Stdout, &attempt.stdout), (Stream::Stderr, &attempt.stderr)] {
+            let Some(pipe) = pipe else { continue };
+            if let Err(error) = self.poll.add(pipe, Token::Pipe(serial, stream), Interest::Read) {
+                self.log("cannot watch a pipe", &error);
+            }
+        }
+    }
+
+    /// Nothing ran: that is an outcome like others.
+    fn refuse(&mut self, claim: ClaimKey, end: End) {
+        let record = ExitRecord {
+            claim,
+            end,
+            started_ms: None,
+            ended_ms: now_boot_ms(),
+            usage: Usage::default(),
+            stdout: captured_nothing(),
+            stderr: captured_nothing(),
+            leftovers_killed: 0,
+        };
+        self.report(record);
+    }
+
+    /// An outcome is in the spool before anybody hears of it.
+    pub(super) fn report(&mut self, record: ExitRecord) {
+        let record = SpoolRecord::Exit(record);
+        if let Err(error) = self.journal.append(&record) {
+            // The worker can still settle it. If it dies before, the attempt counts as interrupted.
+            self.log("cannot write the spool", &error);
+        }
+        if let SpoolRecord::Exit(record) = record {
+            self.tell(&Event::Exited(Box::new(record)));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Starts a keeper, for a worker.
+
+use crate::unix::new_session_on_exec;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+#[derive(Debug, Clone)]
+pub struct LaunchOptions {
+    /// A program that runs a keeper when called as `<program> keeper --run-dir R --id I --out-dir O --umask U`.
+    pub program: PathBuf,
+    pub run_dir: PathBuf,
+    pub out_dir: PathBuf,
+    /// Names the keeper in the run directory; its worker's.
+    pub id: String,
+    /// Of the jobs; given in octal.
+    pub umask: u32,
+}
+
+/// A keeper that is starting. The first thing to say on `control` is `Hello`.
+#[derive(Debug)]
+pub struct Launched {
+    /// The keeper ends all attempts when this is closed without `Leave`.
+    pub control: UnixStream,
+    pub child: Child,
+}
+
+/// Starts a keeper in a session of its own, so that what is typed at the terminal reaches the worker only.
+pub fn launch(options: &LaunchOptions) -> io::Result<Launched> {
+    let (control, theirs) = UnixStream::pair()?;
+    let mut command = Command::new(&options.program);
+    command.arg("keeper").arg("--run-dir").arg(&options.run_dir).arg("--id").arg(&options.id);
+    command.arg("--out-dir").arg(&options.out_dir).arg("--umask").arg(format!("{:03o}", options.umask));
+    command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::inherit());
+    new_session_on_exec(&mut command);
+    let child = command.spawn()?;
+    Ok(Launched { control, child })
+}

@@ -1,0 +1,26 @@
+//! Runs commands: the keeper, process trees, output, spool. Synchronous; knows no store.
+//!
+//! A worker [`launch`]es a keeper and talks [`protocol`] with it in [`wire`] frames. The [`keeper`] owns the children.
+//! [`rundir`] says who is alive and what a dead keeper left ([`estate`]); [`sweep`] ends what outlived it.
+
+pub mod clock;
+pub mod estate;
+pub mod keeper;
+pub mod launch;
+pub mod machine;
+mod output;
+mod procfs;
+pub mod protocol;
+pub mod rundir;
+pub mod spool;
+pub mod sweep;
+mod unix;
+pub mod wire;
+
+pub use clock::now_boot_ms;
+pub use estate::{Estate, Remains, try_take};
+pub use keeper::{KeeperOptions, run};
+pub use launch::{LaunchOptions, Launched, launch};
+pub use machine::{boot_id, pid_namespace};
+pub use output::{output_tail, sync_output};
+pub use sweep::{SweepReport, sweep};

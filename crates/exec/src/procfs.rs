@@ -1,0 +1,144 @@
+//! What `/proc` tells about processes, and signals that cannot hit a stranger.
+
+use crate::protocol::ClaimKey;
+use queuectl_core::claim::{CLAIM_MARK, ClaimToken};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+
+/// One process, named so that a reuse of its pid cannot be taken for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProcessId {
+    pub pid: i32,
+    /// Clock ticks from boot to its start.
+    pub start: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub id: ProcessId,
+    pub parent: i32,
+    pub group: i32,
+    pub session: i32,
+    /// A zombie: it runs no more, and its parent has not asked for its status.
+    pub dead: bool,
+}
+
+/// What became of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signalled {
+    Sent,
+    Gone,
+    /// It runs as somebody else.
+    Refused,
+}
+
+/// Looks up one process.
+pub(crate) fn process(pid: i32) -> Option<Process> {
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Every process of the machine that can be seen from here.
+pub(crate) fn processes() -> io::Result<Vec<Process>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        // A process that ended meanwhile is no error.
+        found.extend(name.to_str().and_then(|name| name.parse().ok()).and_then(process));
+    }
+    Ok(found)
+}
+
+/// `pid (name) state ppid pgrp session ...`, with the start time as the 22nd field. The name may hold anything, `)` too.
+fn parse_stat(line: &[u8]) -> Option<Process> {
+    let name_end = line.iter().rposition(|&byte| byte == b')')?;
+    let pid = std::str::from_utf8(line.split(|&byte| byte == b' ').next()?).ok()?.parse().ok()?;
+    let fields: Vec<&str> =
+        std::str::from_utf8(&line[name_end + 1..]).ok()?.split_ascii_whitespace().collect();
+    Some(Process {
+        id: ProcessId { pid, start: fields.get(19)?.parse().ok()? },
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        dead: matches!(*fields.first()?, "Z" | "X"),
+    })
+}
+
+/// The claim that a process is marked with. It is in the environment that it was started with, so children have it too.
+pub(crate) fn claim_mark(pid: i32) -> Option<ClaimKey> {
+    find_mark(&fs::read(format!("/proc/{pid}/environ")).ok()?)
+}
+
+fn find_mark(environment: &[u8]) -> Option<ClaimKey> {
+    environment.split(|&byte| byte == 0).find_map(|variable| {
+        let value = variable.strip_prefix(CLAIM_MARK.as_bytes())?.strip_prefix(b"=")?;
+        let token: ClaimToken = std::str::from_utf8(value).ok()?.parse().ok()?;
+        Some(token.into())
+    })
+}
+
+/// Adds to `members` whatever descends from them.
+pub(crate) fn add_descendants(members: &mut HashSet<ProcessId>, table: &[Process]) {
+    let mut pids: HashSet<i32> = members.iter().map(|id| id.pid).collect();
+    loop {
+        let before = pids.len();
+        for process in table {
+            if pids.contains(&process.parent) && pids.insert(process.id.pid) {
+                members.insert(process.id);
+            }
+        }
+        if pids.len() == before {
+            return;
+        }
+    }
+}
+
+/// Signals exactly this process, or nobody.
+pub(crate) fn signal(id: ProcessId, signal: Signal) -> Signalled {
+    let Some(pid) = Pid::from_raw(id.pid) else { return Signalled::Gone };
+    let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty()) else { return Signalled::Gone };
+    // The descriptor pins whoever has the pid now; only then does the start time prove who that is.
+    if process(id.pid).is_none_or(|now| now.id != id || now.dead) {
+        return Signalled::Gone;
+    }
+    match pidfd_send_signal(&descriptor, signal) {
+        Ok(()) => Signalled::Sent,
+        Err(Errno::PERM) => Signalled::Refused,
+        Err(_) => Signalled::Gone,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_and_spaces_does_not_confuse() {
+        let line = b"42 (a) R 1 (b)) S 7 42 40 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2 3\n";
+        let process = parse_stat(line).unwrap();
+        assert_eq!(process.id, ProcessId { pid: 42, start: 98765 });
+        assert_eq!((process.parent, process.group, process.session, process.dead), (7, 42, 40, false));
+    }
+
+    #[test]
+    fn this_process_is_among_all() {
+        let me = process(std::process::id() as i32).unwrap();
+        assert!(processes().unwrap().iter().any(|process| process.id == me.id));
+    }
+
+    #[test]
+    fn the_mark_is_found_among_other_variables() {
+        let claim = ClaimKey { incarnation: 0xab, number: 7 };
+        assert_eq!(find_mark(b"A=1\0QUEUECTL_CLAIM=00000000000000ab.7\0B=\0"), Some(claim));
+        assert_eq!(find_mark(b"XQUEUECTL_CLAIM=00000000000000ab.7\0QUEUECTL_CLAIM=x\0"), None);
+    }
+
+    #[test]
+    fn a_reused_pid_gets_no_signal() {
+        let me = process(std::process::id() as i32).unwrap().id;
+        let other = ProcessId { start: me.start + 1, ..me };
+        assert_eq!(signal(other, Signal::KILL), Signalled::Gone);
+    }
+}

@@ -1,0 +1,14 @@
+//! System calls that rustix does not have, and the code that runs between clone and exec.
+//!
+//! The only unsafe code of the crate. Everything public here is safe to call.
+#![expect(unsafe_code, reason = "clone, exec, wait4, waitid and signalfd have no safe binding that fits")]
+
+mod detach;
+mod signals;
+mod spawn;
+mod wait;
+
+pub(crate) use detach::{new_session_on_exec, on_main_thread, take_stdin};
+pub(crate) use signals::{SignalReader, reset_dispositions};
+pub(crate) use spawn::{FileLimit, SpawnError, SpawnPlan, Spawner, Step};
+pub(crate) use wait::{Reaped, Status, orphans_alive, reap_any};

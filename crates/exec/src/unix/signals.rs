@@ -1,0 +1,87 @@
+//! Signals as events: blocked, and read from a descriptor.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// What the signals since the last look mean.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// A child has died.
+    pub child: bool,
+    /// TERM, HUP or INT: this process is to end.
+    pub stop: bool,
+}
+
+pub(crate) struct SignalReader(OwnedFd);
+
+impl SignalReader {
+    /// Blocks the signals that it reads from now on, in this thread and those it will start.
+    pub(crate) fn new() -> io::Result<SignalReader> {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: `sigemptyset` initialises the set; the other calls read or change a valid one. The descriptor that
+        // `signalfd` returns is ours alone.
+        unsafe {
+            libc::sigemptyset(set.as_mut_ptr());
+            for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+                libc::sigaddset(set.as_mut_ptr(), signal);
+            }
+            let error = libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
+            if error != 0 {
+                return Err(io::Error::from_raw_os_error(error));
+            }
+            let descriptor = libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+            if descriptor < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(SignalReader(OwnedFd::from_raw_fd(descriptor)))
+        }
+    }
+
+    /// Takes what is pending. A signal of each kind is pending at most once, so that one read takes them all.
+    pub(crate) fn take(&self) -> Told {
+        const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+        let mut bytes = [0; SIZE * 8];
+        let mut told = Told::default();
+        let len = rustix::io::read(&self.0, &mut bytes).unwrap_or(0);
+        for info in bytes[..len].chunks_exact(SIZE) {
+            // `ssi_signo` is the first field.
+            let signal = u32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
+            if signal == libc::SIGCHLD as u32 {
+                told.child = true;
+            } else {
+                told.stop = true;
+            }
+        }
+        told
+    }
+}
+
+impl AsFd for SignalReader {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Undoes what this process was started with (say by `nohup`), except that a broken pipe stays an error of `write`.
+///
+/// Exec keeps ignored signals ignored, and our children are to have none.
+pub(crate) fn reset_dispositions() {
+    for signal in 1..=libc::SIGRTMAX() {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: the pointers are valid for the calls; reading a disposition has no effect, and only ignored signals
+        // are set back to their default. Numbers that the C library keeps to itself are refused, which is fine.
+        unsafe {
+            if libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) != 0 {
+                continue;
+            }
+            if signal != libc::SIGPIPE && (*action.as_ptr()).sa_sigaction == libc::SIG_IGN {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+        }
+    }
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+}

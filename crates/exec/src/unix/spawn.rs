@@ -1,0 +1,263 @@
+//! Starts a process as `vfork` and `exec` do: the child borrows our memory, on a stack of its own, until it has become
+//! the program. So it says in plain memory what went wrong, and nothing is copied.
+//!
+//! A thread of its own does this, see `orphans_alive`. It lives as long as the process, as the death signal needs: that
+//! one is sent when the *thread* that started the child ends.
+
+use rustix::io::Errno;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// The child's stack, in bytes. It holds a few frames of system calls.
+const STACK_BYTES: usize = 64 * 1024;
+/// What runs a script without an interpreter line, as `execvp` does it.
+const SHELL: &CStr = c"/bin/sh";
+
+/// Soft and hard limit of open files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FileLimit {
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// All that the child needs, made ready before it exists.
+#[derive(Debug)]
+pub(crate) struct SpawnPlan {
+    /// Paths of the program in the order of trying. Not empty.
+    pub candidates: Vec<CString>,
+    pub argv: Vec<CString>,
+    pub env: Vec<CString>,
+    pub dir: CString,
+    pub stdin: Arc<OwnedFd>,
+    pub stdout: OwnedFd,
+    pub stderr: OwnedFd,
+    pub umask: u32,
+    /// Set before exec; `None` leaves it as it is.
+    pub files: Option<FileLimit>,
+}
+
+/// Which step failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Making the process.
+    Clone,
+    /// Preparing it.
+    Prepare,
+    /// Changing to its directory.
+    Directory,
+    /// Becoming the program.
+    Exec,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpawnError {
+    pub step: Step,
+    pub errno: Errno,
+}
+
+/// The thread that starts processes, one at a time.
+pub(crate) struct Spawner {
+    plans: SyncSender<SpawnPlan>,
+    results: Receiver<Result<i32, SpawnError>>,
+}
+
+impl Spawner {
+    pub(crate) fn start() -> io::Result<Spawner> {
+        let (plans, incoming) = sync_channel::<SpawnPlan>(1);
+        let (outgoing, results) = sync_channel(1);
+        let stack = Stack::new()?;
+        std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
+            while let Ok(plan) = incoming.recv() {
+                if outgoing.send(spawn(&plan, &stack)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Spawner { plans, results })
+    }
+
+    /// Runs the plan's program and returns its pid once it runs, or has failed to.
+    pub(crate) fn spawn(&self, plan: SpawnPlan) -> Result<i32, SpawnError> {
+        let lost = SpawnError { step: Step::Clone, errno: Errno::AGAIN };
+        self.plans.send(plan).map_err(|_| lost)?;
+        self.results.recv().unwrap_or(Err(lost))
+    }
+}
+
+/// Memory for the child's stack with an inaccessible page below it.
+struct Stack {
+    base: *mut c_void,
+    len: usize,
+}
+
+// SAFETY: plain memory that this value alone owns.
+unsafe impl Send for Stack {}
+
+impl Stack {
+    fn new() -> io::Result<Stack> {
+        // SAFETY: asks for a constant of the system.
+        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+        let len = STACK_BYTES + page;
+        // SAFETY: a fresh private mapping; the page that is protected belongs to it.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+            let base = libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            if base == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            if libc::mprotect(base, page, libc::PROT_NONE) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(Stack { base, len })
+        }
+    }
+
+    fn top(&self) -> *mut c_void {
+        // SAFETY: one past the end of the mapping, where a stack that grows down begins.
+        unsafe { self.base.byte_add(self.len) }
+    }
+}
+
+/// What parent and child share. Raw pointers, because the child must not allocate.
+struct Shared {
+    candidates: *const *const c_char,
+    argv: *const *const c_char,
+    /// `/bin/sh`, a free place for the script, and the arguments.
+    shell_argv: *mut *const c_char,
+    env: *const *const c_char,
+    dir: *const c_char,
+    stdin: c_int,
+    stdout: c_int,
+    stderr: c_int,
+    umask: u32,
+    files: Option<libc::rlimit>,
+    parent: i32,
+    failed: Option<(Step, i32)>,
+}
+
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
+}
+
+fn spawn(plan: &SpawnPlan, stack: &Stack) -> Result<i32, SpawnError> {
+    let descriptors = [plan.stdin.as_raw_fd(), plan.stdout.as_raw_fd(), plan.stderr.as_raw_fd()];
+    assert!(
+        descriptors.iter().all(|&fd| fd > 2),
+        "the child's descriptors must not be among those they replace"
+    );
+    let candidates = pointers(&plan.candidates);
+    let argv = pointers(&plan.argv);
+    let env = pointers(&plan.env);
+    let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
+    shell_argv.extend(&argv[1..]);
+    let mut shared = Shared {
+        candidates: candidates.as_ptr(),
+        argv: argv.as_ptr(),
+        shell_argv: shell_argv.as_mut_ptr(),
+        env: env.as_ptr(),
+        dir: plan.dir.as_ptr(),
+        stdin: descriptors[0],
+        stdout: descriptors[1],
+        stderr: descriptors[2],
+        umask: plan.umask,
+        files: plan.files.map(|limit| libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard }),
+        parent: rustix::process::getpid().as_raw_nonzero().get(),
+        failed: None,
+    };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: with CLONE_VFORK this thread sleeps until the child has executed or exited, so that everything `shared`
+    // points to outlives the child's use of it and nobody else uses the stack. Descriptors, signal dispositions and
+    // mask, umask and directory are the child's own copies.
+    let pid = unsafe { libc::clone(child, stack.top(), flags, (&raw mut shared).cast()) };
+    if pid < 0 {
+        return Err(SpawnError { step: Step::Clone, errno: last_errno() });
+    }
+    // SAFETY: the child wrote through the pointer, behind the compiler's back.
+    match unsafe { ptr::read_volatile(&raw const shared.failed) } {
+        None => Ok(pid),
+        Some((step, errno)) => {
+            // SAFETY: reaps our own child, which has exited or is about to.
+            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+            Err(SpawnError { step, errno: Errno::from_raw_os_error(errno) })
+        }
+    }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_raw_os_error(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Runs in the child, in our memory: no allocation, no locks, no panic, system calls only.
+extern "C" fn child(argument: *mut c_void) -> c_int {
+    let shared: *mut Shared = argument.cast();
+    // SAFETY: `spawn` passes a valid pointer that nobody else touches until this process has executed or exited. All
+    // pointers in it are valid null-terminated arrays and strings.
+    unsafe {
+        let (step, errno) = match prepare(&*shared) {
+            Ok(()) => (Step::Exec, execute(&*shared)),
+            Err(failure) => failure,
+        };
+        ptr::write_volatile(&raw mut (*shared).failed, Some((step, errno)));
+        libc::_exit(127)
+    }
+}
+
+unsafe fn prepare(shared: &Shared) -> Result<(), (Step, i32)> {
+    let must = |result: c_int, step: Step| if result < 0 { Err((step, errno())) } else { Ok(()) };
+    // SAFETY: plain system calls on values of this process; see `child`.
+    unsafe {
+        must(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), Step::Prepare)?;
+        // The parent may have died before the line above, and then the signal never comes.
+        if libc::getppid() != shared.parent {
+            return Err((Step::Prepare, libc::ESRCH));
+        }
+        must(libc::setpgid(0, 0), Step::Prepare)?;
+        libc::umask(shared.umask);
+        if let Some(limit) = &shared.files {
+            must(libc::setrlimit(libc::RLIMIT_NOFILE, limit), Step::Prepare)?;
+        }
+        must(libc::chdir(shared.dir), Step::Directory)?;
+        must(libc::dup2(shared.stdin, 0), Step::Prepare)?;
+        must(libc::dup2(shared.stdout, 1), Step::Prepare)?;
+        must(libc::dup2(shared.stderr, 2), Step::Prepare)?;
+        must(libc::syscall(libc::SYS_close_range, 3, c_int::MAX, 0) as c_int, Step::Prepare)?;
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        must(libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()), Step::Prepare)
+    }
+}
+
+/// Tries one candidate after the other as `execvp` does. Returns the error, as success does not return.
+unsafe fn execute(shared: &Shared) -> i32 {
+    let mut denied = false;
+    let mut candidate = shared.candidates;
+    // SAFETY: see `child`; `shell_argv` has a place for the script at its second position.
+    unsafe {
+        while !(*candidate).is_null() {
+            libc::execve(*candidate, shared.argv, shared.env);
+            let mut error = errno();
+            if error == libc::ENOEXEC {
+                *shared.shell_argv.add(1) = *candidate;
+                libc::execve(SHELL.as_ptr(), shared.shell_argv, shared.env);
+                error = errno();
+            }
+            match error {
+                libc::EACCES => denied = true,
+                libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+                other => return other,
+            }
+            candidate = candidate.add(1);
+        }
+    }
+    if denied { libc::EACCES } else { libc::ENOENT }
+}
+
+fn errno() -> i32 {
+    // SAFETY: the C library's own place for it, always valid.
+    unsafe { *libc::__errno_location() }
+}

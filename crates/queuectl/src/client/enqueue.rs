@@ -1,0 +1,58 @@
+//! Enqueue: requests become jobs under the settings in force, and all go in or none.
+
+use queuectl_core::id::JobId;
+use queuectl_core::job::NewJob;
+use queuectl_core::store::Inserted;
+
+use super::Client;
+use crate::error::EnqueueError;
+use crate::request::{Enqueuer, JobRequest};
+
+/// Draws of a generated id before a collision is reported as what it then is: not a collision.
+const ID_DRAWS_MAX: usize = 8;
+
+impl Client {
+    /// Enqueues all of these or none, in one synced transaction; returns their ids in order.
+    pub async fn enqueue(
+        &self,
+        requests: Vec<JobRequest>,
+        enqueuer: &Enqueuer,
+    ) -> Result<Vec<JobId>, EnqueueError> {
+        let settings = self.store.settings().await?;
+        let several = requests.len() > 1;
+        let mut jobs = Vec::with_capacity(requests.len());
+        for (index, request) in requests.into_iter().enumerate() {
+            let job = request.into_job(&mut || self.next_id(), &settings, enqueuer);
+            jobs.push(job.map_err(|error| if several { error.in_job(index + 1) } else { error })?);
+        }
+        self.insert(jobs).await
+    }
+
+    async fn insert(&self, mut jobs: Vec<NewJob>) -> Result<Vec<JobId>, EnqueueError> {
+        for _ in 0..ID_DRAWS_MAX {
+            match self.store.insert(jobs.clone()).await? {
+                Inserted::All => return Ok(jobs.into_iter().map(|job| job.id).collect()),
+                Inserted::Duplicate(id) => {
+                    let Some(drawn) = jobs.iter_mut().find(|job| job.generated && job.id == id) else {
+                        return Err(EnqueueError::Duplicate(id));
+                    };
+                    drawn.id = self.next_id();
+                }
+            }
+        }
+        Err(EnqueueError::Duplicate(jobs.swap_remove(0).id))
+    }
+
+    /// A fresh time-ordered id.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an id needs a date and a random number; they order nothing else"
+    )]
+    pub fn next_id(&self) -> JobId {
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now = queuectl_core::time::Timestamp::from_millis(since_epoch.as_millis() as i64);
+        let random = getrandom::u64().expect("the kernel's random numbers");
+        self.ids.lock().expect("no panic while ids are made").next_id(now, random)
+    }
+}

@@ -1,0 +1,159 @@
+//! The client: enqueue, look, change. One method for each thing a person asks of the queue.
+
+mod configure;
+mod enqueue;
+mod follow;
+mod output;
+mod select;
+mod workers;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use queuectl_core::id::{IdGenerator, JobId};
+use queuectl_core::job::Job;
+use queuectl_core::limits::{DELETE_BATCH_MAX, PAGE_ROWS_MAX};
+use queuectl_core::query::{Filter, Order, Page};
+use queuectl_core::queue::QueueName;
+use queuectl_core::store::{
+    Attempt, Cancelled, Count, Deleted, Listener, Place, QueueRow, Retried, RetryScope, Selection, Store,
+    StoreResult, Topic,
+};
+use queuectl_core::time::Timestamp;
+
+pub use follow::{Follower, Live, Piece};
+pub use output::{OutputReader, RemovedFiles};
+pub use select::{Selector, SelectorError};
+pub use workers::StopWait;
+
+use crate::open::{Access, open};
+
+/// A handle to one queue. Cheap to clone; all clones share the store's connections.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) store: Arc<dyn Store>,
+    ids: Arc<Mutex<IdGenerator>>,
+}
+
+impl Client {
+    /// Opens the queue in a database file; `None` if [`Access::Read`] finds no file.
+    pub async fn open(path: &Path, access: Access) -> StoreResult<Option<Client>> {
+        Ok(open(path, access).await?.map(Client::on))
+    }
+
+    /// A client on a store that is open already.
+    pub fn on(store: Arc<dyn Store>) -> Client {
+        Client { store, ids: Arc::default() }
+    }
+
+    /// Where the store is.
+    pub fn place(&self) -> Place {
+        self.store.place()
+    }
+
+    /// The store's clock.
+    pub async fn now(&self) -> StoreResult<Timestamp> {
+        self.store.now().await
+    }
+
+    /// The job with exactly this id.
+    pub async fn job(&self, id: &JobId) -> StoreResult<Option<Job>> {
+        self.store.get(id).await
+    }
+
+    /// The jobs that the filter means, in the order of insertion; with a limit, the newest of them.
+    pub async fn list(&self, filter: &Filter, limit: Option<usize>) -> StoreResult<Vec<Job>> {
+        let order = if limit.is_some() { Order::NewestFirst } else { Order::OldestFirst };
+        let mut jobs: Vec<Job> = Vec::new();
+        loop {
+            let rows = limit.map_or(PAGE_ROWS_MAX, |limit| (limit - jobs.len()).min(PAGE_ROWS_MAX));
+            if rows == 0 {
+                break;
+            }
+            let after = jobs.last().map(|job| job.seq);
+            let page = self.store.list(filter, Page { order, after, rows }).await?;
+            let last = page.len() < rows;
+            jobs.extend(page);
+            if last {
+                break;
+            }
+        }
+        if order == Order::NewestFirst {
+            jobs.reverse();
+        }
+        Ok(jobs)
+    }
+
+    /// How many jobs of each queue show as each state.
+    pub async fn counts(&self) -> StoreResult<Vec<Count>> {
+        self.store.counts().await
+    }
+
+    /// The attempts of a job that have ended.
+    pub async fn attempts(&self, id: &JobId) -> StoreResult<Vec<Attempt>> {
+        self.store.attempts(id, true).await
+    }
+
+    /// Cancels each; a running one is told through its worker.
+    pub async fn cancel(&self, ids: &[JobId]) -> StoreResult<Vec<Cancelled>> {
+        self.store.cancel(ids).await
+    }
+
+    /// Brings each back to `pending`.
+    pub async fn retry(&self, ids: &[JobId], scope: RetryScope) -> StoreResult<Vec<Retried>> {
+        self.store.retry(ids, scope).await
+    }
+
+    /// Brings every dead job of a queue (or of all) back; returns their ids.
+    pub async fn retry_dead(&self, queue: Option<&QueueName>) -> StoreResult<Vec<JobId>> {
+        let filter = Filter {
+            shown: Some(queuectl_core::state::Shown::Dead),
+            queue: queue.cloned(),
+            ..Filter::default()
+        };
+        let dead: Vec<JobId> = self.list(&filter, None).await?.into_iter().map(|job| job.id).collect();
+        let mut revived = Vec::new();
+        for ids in dead.chunks(DELETE_BATCH_MAX) {
+            let results = self.store.retry(ids, RetryScope::DeadOnly).await?;
+            let back = ids.iter().zip(results).filter(|(_, what)| matches!(what, Retried::Revived { .. }));
+            revived.extend(back.map(|(id, _)| id.clone()));
+        }
+        Ok(revived)
+    }
+
+    /// Deletes jobs that are not running, and their output files.
+    pub async fn delete(&self, ids: Vec<JobId>) -> StoreResult<Deleted> {
+        let deleted = self.store.delete(Selection::Ids(ids)).await?;
+        self.remove_outputs(&deleted.files);
+        Ok(deleted)
+    }
+
+    /// Deletes every job that the filter means and that is not running; returns how many.
+    pub async fn clear(&self, filter: Filter) -> StoreResult<u64> {
+        let mut total = 0;
+        loop {
+            let selection = Selection::Filter { filter: filter.clone(), limit: DELETE_BATCH_MAX };
+            let deleted = self.store.delete(selection).await?;
+            self.remove_outputs(&deleted.files);
+            if deleted.deleted.is_empty() {
+                return Ok(total);
+            }
+            total += deleted.deleted.len() as u64;
+        }
+    }
+
+    /// Every queue that has had a job or was paused.
+    pub async fn queues(&self) -> StoreResult<Vec<QueueRow>> {
+        self.store.queues().await
+    }
+
+    /// Pauses or resumes a queue; tells whether that changed anything.
+    pub async fn set_paused(&self, queue: &QueueName, paused: bool) -> StoreResult<bool> {
+        self.store.set_paused(queue, paused).await
+    }
+
+    /// Hears of outcomes and of workers that come and go.
+    pub async fn listen(&self) -> StoreResult<Box<dyn Listener>> {
+        self.store.listen(Topic::Outcome).await
+    }
+}

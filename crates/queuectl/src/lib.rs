@@ -1,0 +1,39 @@
+//! The Rust library of queuectl: everything that the command line does, as calls.
+//!
+//! [`Client`] enqueues, looks at and changes jobs; [`Worker`] runs them. Both speak to a store behind the port of
+//! `queuectl-core`; only [`open`] knows which drivers there are. Wire types ([`view`]) and what an enqueuer may say
+//! ([`request`]) are shared by every front end.
+//!
+//! ```
+//! use queuectl::{Access, Client, Enqueuer, JobRequest};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! # runtime.block_on(async {
+//! let client = Client::open(&dir.path().join("queue.db"), Access::Write).await?.expect("it was just made");
+//! let request = JobRequest { command: Some("echo hello".to_owned()), ..JobRequest::default() };
+//! let ids = client.enqueue(vec![request], &Enqueuer::default()).await?;
+//! let job = client.job(&ids[0]).await?.expect("it was just enqueued");
+//! assert_eq!(job.state.as_str(), "pending");
+//! # Ok(())
+//! # })
+//! # }
+//! ```
+
+mod client;
+mod error;
+pub mod json;
+mod open;
+pub mod request;
+pub mod view;
+mod worker;
+
+pub use client::{
+    Client, Follower, Live, OutputReader, Piece, RemovedFiles, Selector, SelectorError, StopWait,
+};
+pub use error::{EnqueueError, Error};
+pub use open::{Access, open};
+pub use queuectl_core as core;
+pub use request::{Enqueuer, JobRequest, RequestError};
+pub use worker::{Worker, WorkerOptions, WorkerReport};

@@ -1,0 +1,21 @@
+//! The wire types: what `--json`, the API and the event stream say. Their fields, names and order are a contract.
+//!
+//! A view is made from core types and says nothing that they do not. Instants are ISO-8601 in UTC, durations numbers of
+//! seconds, absent values `null`.
+
+mod attempt;
+mod counts;
+mod job;
+mod setting;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use attempt::{AttemptView, OutputView};
+pub use counts::StateCounts;
+pub use job::{JobDetailView, JobView};
+pub use setting::SettingView;
+pub use status::{QueueView, StatusView, WorkerView, WorkersView};
+
+/// The version of the wire types, in the field `schema`.
+pub const SCHEMA: u32 = 1;

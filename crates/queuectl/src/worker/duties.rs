@@ -1,0 +1,102 @@
+//! Duties: what a worker does in the background. Recovery twice a second, retention once a minute.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use queuectl_core::limits::RECOVERY_INTERVAL;
+use queuectl_core::query::Filter;
+use queuectl_core::state::Shown;
+use queuectl_core::store::StoreResult;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::recovery;
+use crate::client::Client;
+
+/// Every so many passes of recovery the store's rows are looked through as well.
+const STORE_PASSES: u64 = 10;
+/// Every so many passes old jobs are deleted.
+const RETENTION_PASSES: u64 = 120;
+
+/// The running duties.
+pub struct Duties {
+    task: JoinHandle<()>,
+    stop: Arc<Notify>,
+    nudge: Nudge,
+}
+
+/// Asks for a pass of recovery at once.
+#[derive(Clone)]
+pub struct Nudge(Arc<Notify>);
+
+impl Nudge {
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Starts the duties of one worker.
+pub fn spawn(client: Client) -> Duties {
+    let (stop, nudge) = (Arc::new(Notify::new()), Nudge(Arc::new(Notify::new())));
+    let task = tokio::spawn(attend(client, stop.clone(), nudge.clone()));
+    Duties { task, stop, nudge }
+}
+
+impl Duties {
+    pub fn nudge(&self) -> Nudge {
+        self.nudge.clone()
+    }
+
+    /// Lets the pass that runs come to its end.
+    pub async fn stop(self) {
+        self.stop.notify_one();
+        let _ = self.task.await;
+    }
+}
+
+async fn attend(client: Client, stop: Arc<Notify>, nudge: Nudge) {
+    for pass in 0_u64.. {
+        recovery::recover_dead(&client).await;
+        if pass.is_multiple_of(STORE_PASSES)
+            && let Err(error) = recovery::recover_rows(&client).await
+        {
+            warn!(%error, "cannot look for lost claims");
+        }
+        if pass.is_multiple_of(RETENTION_PASSES)
+            && let Err(error) = retain(&client).await
+        {
+            warn!(%error, "cannot delete old jobs");
+        }
+        tokio::select! {
+            () = stop.notified() => return,
+            () = nudge.0.notified() => {}
+            () = tokio::time::sleep(RECOVERY_INTERVAL) => {}
+        }
+    }
+}
+
+/// Deletes what has been kept for as long as its queue's settings say.
+async fn retain(client: &Client) -> StoreResult<()> {
+    let settings = client.settings().await?;
+    let now = client.now().await?;
+    for queue in client.queues().await? {
+        let kept = settings.for_queue(&queue.name);
+        let bounds: [(Shown, Option<Duration>); 2] =
+            [(Shown::Completed, kept.retain_completed), (Shown::Dead, kept.retain_dead)];
+        for (shown, bound) in bounds {
+            let Some(bound) = bound else { continue };
+            let filter = Filter {
+                shown: Some(shown),
+                queue: Some(queue.name.clone()),
+                ended_before: Some(now.before(bound)),
+                ..Filter::default()
+            };
+            let deleted = client.clear(filter).await?;
+            if deleted > 0 {
+                info!(queue = %queue.name, state = %shown, deleted, "deleted old jobs");
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! The worker: one process with a number of slots, beside its keeper.
+//!
+//! `step.rs` decides, `turn.rs` is the thin loop that does the IO, `link.rs` speaks with the keeper, `duties.rs` runs in
+//! the background: recovery of what dead keepers left (`recovery.rs`), and retention.
+
+mod duties;
+mod link;
+mod prefetch;
+mod recovery;
+mod settling;
+mod start;
+mod step;
+mod turn;
+
+use std::path::PathBuf;
+
+use queuectl_core::id::JobId;
+use queuectl_core::job::KIND_COMMAND;
+use queuectl_core::queue::QueueName;
+use queuectl_core::store::{StopMode, Take, Topic, WorkerRow};
+use queuectl_core::time::Timestamp;
+use queuectl_exec::rundir::{self, HeldLock, Kind};
+use tokio::sync::watch;
+use tracing::warn;
+
+use self::link::Launcher;
+use self::start::Surroundings;
+use self::step::Identity;
+use self::turn::Turns;
+use crate::client::Client;
+use crate::error::Error;
+
+/// What a worker is to be.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Attempts at once; at least 1.
+    pub slots: usize,
+    /// Only these queues; empty: every queue.
+    pub queues: Vec<QueueName>,
+    /// Only this job: the worker of `run`.
+    pub only: Option<JobId>,
+    /// Stop once nothing is left that this worker could run.
+    pub drain: bool,
+    /// The environment that jobs start from; variables of ours are left out.
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where a job runs that names no directory.
+    pub home: Vec<u8>,
+    /// A program that becomes a keeper when called as `<program> keeper ...`.
+    pub program: PathBuf,
+    /// For the jobs.
+    pub umask: u32,
+    /// For people.
+    pub host: String,
+    pub version: String,
+}
+
+/// What a worker has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkerReport {
+    /// Attempts whose outcome it recorded.
+    pub settled: u64,
+}
+
+/// A worker that is registered and alive to everyone; [`Worker::run`] makes it work.
+pub struct Worker {
+    client: Client,
+    options: WorkerOptions,
+    id: String,
+    lock: HeldLock,
+}
+
+impl Worker {
+    /// Takes the worker's lock and registers it.
+    pub async fn register(client: Client, options: WorkerOptions) -> Result<Worker, Error> {
+        let run_dir = client.place().run_dir;
+        let file = |doing, source| Error::File { doing, path: run_dir.clone(), source };
+        rundir::create_run_dir(&run_dir).map_err(|e| file("use the run directory", e))?;
+        let id = format!("w{}", client.next_id());
+        let lock = rundir::lock(&run_dir, Kind::Worker, &id).map_err(|e| file("make a lock in", e))?;
+        let row = WorkerRow {
+            id: id.clone(),
+            pid: std::process::id(),
+            host: options.host.clone(),
+            slots: options.slots as u32,
+            queues: options.queues.clone(),
+            only_job: options.only.is_some(),
+            started_at: Timestamp::from_millis(0),
+            stop: None,
+            version: options.version.clone(),
+        };
+        client.store.register(row).await?;
+        Ok(Worker { client, options, id, lock })
+    }
+
+    /// Its id, as listings show it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Works until it is told to stop, here or through the store, or has drained. Running jobs are finished first, or
+    /// ended and given back if the stop says [`StopMode::Now`].
+    pub async fn run(self, stop: watch::Receiver<Option<StopMode>>) -> Result<WorkerReport, Error> {
+        let place = self.client.place();
+        let identity = Identity {
+            worker: self.id.clone(),
+            slots: self.options.slots,
+            take: Take {
+                kinds: vec![KIND_COMMAND.to_owned()],
+                queues: self.options.queues.clone(),
+                only: self.options.only.clone(),
+            },
+            drain: self.options.drain,
+        };
+        let surroundings = Surroundings {
+            environment: self.options.environment.clone(),
+            home: self.options.home.clone(),
+            database: Some(place.name.clone().into_bytes()),
+        };
+        let launcher = Launcher {
+            program: self.options.program.clone(),
+            run_dir: place.run_dir.clone(),
+            out_dir: place.out_dir.clone(),
+            umask: self.options.umask,
+        };
+        let result = match self.client.store.listen(Topic::Work).await {
+            Err(error) => Err(error.into()),
+            Ok(listener) => {
+                let duties = duties::spawn(self.client.clone());
+                let turns = Turns::new(self.client.clone(), identity, surroundings, launcher, &duties);
+                let result = match turns.await {
+                    Ok(turns) => turns.run(listener, stop).await,
+                    Err(error) => Err(error),
+                };
+                duties.stop().await;
+                result
+            }
+        };
+        if let Err(error) = self.client.store.retire(&self.id).await {
+            warn!(worker.id = %self.id, %error, "cannot remove the worker's row; the next worker will");
+        }
+        if let Err(error) = self.lock.remove() {
+            warn!(worker.id = %self.id, %error, "cannot remove the worker's lock; the next worker will");
+        }
+        result
+    }
+}

@@ -1,0 +1,206 @@
+//! Recovery: what dead keepers left is swept, settled and given back; rows of dead workers are removed.
+//!
+//! Exclusive by the dead keeper's lock. The order matters: first the sweep, then the settle, then the files. A death of
+//! the finder anywhere between leaves it to the next one.
+
+use std::collections::HashMap;
+
+use queuectl_core::claim::ClaimToken;
+use queuectl_core::limits::SETTLES_MAX;
+use queuectl_core::outcome::Interruption;
+use queuectl_core::settings::Settings;
+use queuectl_core::store::{Claim, ExchangeRequest, Settle, Settled, StoreResult, Take};
+use queuectl_exec::protocol::ClaimKey;
+use queuectl_exec::rundir::{self, Kind};
+use queuectl_exec::{Estate, Remains, now_boot_ms, sweep, try_take};
+use tracing::{error, info, warn};
+
+use super::link::boot_mark;
+use super::settling::{Facts, settle_for, settle_interrupted};
+use super::turn::sync_record;
+use crate::client::Client;
+use crate::error::Error;
+
+/// Takes over from every keeper and worker of this run directory that has died. What fails is logged and tried again
+/// with the next pass.
+pub async fn recover_dead(client: &Client) {
+    let run_dir = client.place().run_dir;
+    let entries = match rundir::list(&run_dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            warn!(%error, "cannot look for dead workers");
+            return;
+        }
+    };
+    for entry in entries {
+        let result = match entry.kind {
+            Kind::Keeper => recover_keeper(client, &entry.id).await,
+            Kind::Worker => bury_worker(client, &entry.id).await,
+        };
+        if let Err(error) = result {
+            warn!(id = %entry.id, %error, "cannot recover what a dead process left; trying again");
+        }
+    }
+}
+
+/// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive.
+pub async fn recover_rows(client: &Client) -> Result<(), Error> {
+    let run_dir = client.place().run_dir;
+    for worker in client.store.workers().await? {
+        if !rundir::is_alive(&run_dir, Kind::Worker, &worker.id).unwrap_or(true) {
+            client.store.retire(&worker.id).await?;
+        }
+    }
+    for owner in client.store.owners().await? {
+        let path = run_dir.join(rundir::lock_name(Kind::Keeper, &owner));
+        if path.exists() {
+            continue;
+        }
+        // The last look must come after the file was found missing: an heir settles first and then removes it.
+        let claims = client.store.claims_of(&owner).await?;
+        if !claims.is_empty() {
+            give_back(client, &owner, claims, None).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn bury_worker(client: &Client, id: &str) -> Result<(), Error> {
+    let run_dir = client.place().run_dir;
+    let failed = |source| Error::File { doing: "lock a file of", path: run_dir.clone(), source };
+    if let Some(lock) = rundir::try_lock_dead(&run_dir, Kind::Worker, id).map_err(failed)? {
+        client.store.retire(id).await?;
+        lock.remove().map_err(failed)?;
+        info!(worker.id = id, "removed a worker that had died");
+    }
+    Ok(())
+}
+
+async fn recover_keeper(client: &Client, id: &str) -> Result<(), Error> {
+    let run_dir = client.place().run_dir;
+    let failed = |source| Error::File { doing: "take over from a keeper in", path: run_dir.clone(), source };
+    let Some(estate) = try_take(&run_dir, id).map_err(failed)? else { return Ok(()) };
+    let claims = client.store.claims_of(id).await?;
+    if !claims.is_empty() {
+        give_back(client, id, claims, Some(&estate)).await?;
+    }
+    estate.remove().map_err(failed)
+}
+
+/// Sweeps, then settles every claim of a dead owner.
+async fn give_back(
+    client: &Client,
+    owner: &str,
+    claims: Vec<Claim>,
+    estate: Option<&Estate>,
+) -> Result<(), Error> {
+    let place = client.place();
+    // Without a whole spool nobody knows what was started, so everything may have been; after a power cut likewise.
+    let rebooted = !owner.ends_with(&format!("-{}", boot_mark()));
+    let whole = !rebooted
+        && estate.is_some_and(|estate| {
+            estate.damage.is_none() && place.run_dir.join(rundir::spool_name(owner)).exists()
+        });
+    let remains: HashMap<ClaimKey, &Remains> =
+        estate.iter().flat_map(|estate| &estate.remains).map(|one| (one.claim, one)).collect();
+    sweep_all(&claims, &remains).await?;
+    let settings = client.settings().await?;
+    let cause = if rebooted { Interruption::Shutdown } else { Interruption::Crash };
+    let mut settles = Vec::new();
+    let mut releases = Vec::new();
+    for claim in &claims {
+        match remains.get(&ClaimKey::from(claim.token)) {
+            Some(Remains { exit: Some(record), .. }) => {
+                let (record, out_dir) = (Box::new(record.clone()), place.out_dir.clone());
+                let (record, stderr_tail) =
+                    tokio::task::spawn_blocking(move || sync_record(record, &out_dir))
+                        .await
+                        .map_err(broke_off)?;
+                let now = now_boot_ms();
+                let facts = Facts { record: &record, stderr_tail: &stderr_tail, now, random: u64::MAX };
+                settles.push(settle_for(claim, &facts, &settings));
+            }
+            None if whole => releases.push(claim.token),
+            Some(_) | None => settles.push(settle_interrupted(claim, cause, &settings)),
+        }
+    }
+    info!(
+        keeper.id = owner,
+        settled = settles.len(),
+        returned = releases.len(),
+        "recovered the jobs of a dead keeper"
+    );
+    settle_all(client, owner, settles, releases, &settings).await
+}
+
+/// Kills what is left of every attempt that has no recorded end.
+async fn sweep_all(claims: &[Claim], remains: &HashMap<ClaimKey, &Remains>) -> Result<(), Error> {
+    let keys = claims.iter().map(|claim| ClaimKey::from(claim.token));
+    let ended = |key: &ClaimKey| remains.get(key).is_some_and(|one| one.exit.is_some());
+    let open: Vec<ClaimKey> = keys.filter(|key| !ended(key)).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let started: Vec<_> =
+        open.iter().filter_map(|key| remains.get(key).and_then(|one| one.started.clone())).collect();
+    let swept = tokio::task::spawn_blocking(move || sweep(&open, &started)).await.map_err(broke_off)?;
+    let swept = swept.map_err(|source| Error::Keeper {
+        what: "died, and what it ran cannot be ended".to_owned(),
+        source: Some(source),
+    })?;
+    if swept.killed > 0 {
+        info!(killed = swept.killed, "killed what was left of interrupted jobs");
+    }
+    Ok(())
+}
+
+async fn settle_all(
+    client: &Client,
+    owner: &str,
+    settles: Vec<Settle>,
+    releases: Vec<ClaimToken>,
+    settings: &Settings,
+) -> Result<(), Error> {
+    let mut settles = settles;
+    let mut releases = releases;
+    while !settles.is_empty() || !releases.is_empty() {
+        let part: Vec<Settle> = settles.drain(..settles.len().min(SETTLES_MAX)).collect();
+        let back = std::mem::take(&mut releases);
+        for (claim, result) in exchange(client, owner, part, back, settings).await? {
+            if let Settled::Refused(why) = result {
+                error!(%claim, why, "the store does not take an outcome");
+                return Err(Error::Keeper {
+                    what: format!("left an outcome that is refused: {why}"),
+                    source: None,
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn exchange(
+    client: &Client,
+    owner: &str,
+    settles: Vec<Settle>,
+    releases: Vec<ClaimToken>,
+    settings: &Settings,
+) -> StoreResult<Vec<(ClaimToken, Settled)>> {
+    let claims: Vec<ClaimToken> = settles.iter().map(|settle| settle.claim).collect();
+    let request = ExchangeRequest {
+        worker: String::new(),
+        owner: owner.to_owned(),
+        settles,
+        releases,
+        want: 0,
+        take: Take::default(),
+        drain: false,
+        settings_seen: settings.version,
+    };
+    let reply = client.store.exchange(request).await?;
+    Ok(claims.into_iter().zip(reply.settled).collect())
+}
+
+fn broke_off(error: tokio::task::JoinError) -> Error {
+    Error::Keeper { what: "could not be recovered".to_owned(), source: Some(std::io::Error::other(error)) }
+}

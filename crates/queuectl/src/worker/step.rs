@@ -1,0 +1,522 @@
+//! The worker's mind: a pure step machine. `step(event, now, random) -> actions`, no IO, no clock, no randomness.
+//!
+//! ```text
+//!            claims                       Started                Exited             Done | Lost
+//! exchange ---------> Waiting ----------> Starting ---> Running --------> Settling -----------> forgotten
+//!                        |  unstarted for too long, cancelled, stopping
+//!                        +---------------------------> released with the next exchange
+//! ```
+//!
+//! At most one exchange is in flight. What it carries stays here until its reply says that it is durable, so a store
+//! that fails for a while loses nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use queuectl_core::claim::ClaimToken;
+use queuectl_core::limits;
+use queuectl_core::queue::QueueName;
+use queuectl_core::settings::Settings;
+use queuectl_core::store::{
+    Claim, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreError, Take,
+};
+use queuectl_exec::protocol::{End, Event as KeeperEvent, ExitRecord, Request, StopReason};
+
+use super::prefetch::Prefetch;
+use super::settling::{Facts, settle_for};
+use super::start::{Surroundings, start_request};
+
+/// What happens to a worker.
+#[derive(Debug)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// Someone rang: there may be news in the store.
+    Rang,
+    /// A keeper is up and takes orders.
+    KeeperReady {
+        owner: String,
+    },
+    /// The keeper is gone; whoever recovers it settles what it ran.
+    KeeperLost,
+    Keeper(KeeperEvent),
+    /// An attempt has ended, its output files are synced, and this is the last line of its standard error.
+    Ended {
+        record: Box<ExitRecord>,
+        stderr_tail: String,
+    },
+    Exchanged(Result<ExchangeReply, StoreError>),
+    /// A person or a signal asks the worker to stop.
+    Stop(StopMode),
+}
+
+/// What a worker does.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    Exchange(Box<ExchangeRequest>),
+    Keeper(Request),
+    /// Tell it to people: a job started, ended, was lost.
+    Report(Report),
+    /// Nothing is left to do.
+    Exit,
+}
+
+/// News of a job for the worker's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    Started { job: String, attempt: u32, slot: u32 },
+    Settled { job: String, attempt: u32, to: &'static str, what: String },
+    Lost { job: String, attempt: u32 },
+    Refused { job: String, attempt: u32, why: String },
+    StoreFailed { why: String },
+    StoreBack,
+    SpawnPaused { why: String },
+}
+
+/// What a worker is, for its whole life.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub worker: String,
+    pub slots: usize,
+    pub take: Take,
+    pub drain: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Claimed and not handed to the keeper.
+    Waiting,
+    Starting,
+    Running,
+    /// Its settle is on its way.
+    Settling,
+}
+
+#[derive(Debug)]
+struct Held {
+    claim: Claim,
+    phase: Phase,
+    /// When the phase began, in milliseconds of the boot-time clock.
+    since: u64,
+    slot: Option<u32>,
+    stop_sent: Option<StopReason>,
+}
+
+#[derive(Debug, Default)]
+struct InFlight {
+    settles: Vec<Settle>,
+    releases: Vec<ClaimToken>,
+    want: usize,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Machine {
+    identity: Identity,
+    surroundings: Surroundings,
+    settings: Settings,
+    owner: Option<String>,
+    held: BTreeMap<ClaimToken, Held>,
+    settles: Vec<Settle>,
+    /// When the oldest of `settles` came.
+    settles_since: u64,
+    releases: Vec<ClaimToken>,
+    in_flight: Option<InFlight>,
+    stop: Option<StopMode>,
+    drained: bool,
+    /// Someone rang since the last exchange was sent.
+    news: bool,
+    /// There may be more to claim than the last exchange took.
+    more: bool,
+    next_look: u64,
+    next_due: Option<u64>,
+    store_failures: u32,
+    store_pause_until: u64,
+    spawn_pause_until: u64,
+    prefetch: Prefetch,
+}
+
+/// Of a lost store: first wait, then twice as long each time, up to this.
+const STORE_PAUSE_FIRST_MS: u64 = 50;
+const STORE_PAUSE_MAX_MS: u64 = 5_000;
+
+impl Machine {
+    pub fn new(identity: Identity, surroundings: Surroundings, settings: Settings) -> Machine {
+        Machine {
+            identity,
+            surroundings,
+            settings,
+            owner: None,
+            held: BTreeMap::new(),
+            settles: Vec::new(),
+            settles_since: 0,
+            releases: Vec::new(),
+            in_flight: None,
+            stop: None,
+            drained: false,
+            news: true,
+            more: true,
+            next_look: 0,
+            next_due: None,
+            store_failures: 0,
+            store_pause_until: 0,
+            spawn_pause_until: 0,
+            prefetch: Prefetch::default(),
+        }
+    }
+
+    /// Takes one event at `now` (milliseconds of the boot-time clock); `random` is fresh and used for jitter.
+    pub fn step(&mut self, event: Event, now: u64, random: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Rang => {
+                self.news = true;
+                self.more = true;
+            }
+            Event::KeeperReady { owner } => {
+                self.owner = Some(owner);
+                self.more = true;
+            }
+            Event::KeeperLost => self.lose_keeper(),
+            Event::Keeper(event) => self.hear_keeper(&event, now),
+            Event::Ended { record, stderr_tail } => {
+                self.end(&record, &stderr_tail, now, random, &mut actions);
+            }
+            Event::Exchanged(Ok(reply)) => self.take_reply(reply, now, &mut actions),
+            Event::Exchanged(Err(error)) => self.lose_exchange(&error, now, &mut actions),
+            Event::Stop(mode) => self.stop_at(mode, &mut actions),
+        }
+        self.give_back_stale(now);
+        self.fill_slots(now, &mut actions);
+        self.maybe_exchange(now, &mut actions);
+        if self.is_over() {
+            actions.push(Action::Exit);
+        }
+        actions
+    }
+
+    /// When the machine wants a [`Event::Tick`] if nothing else happens before.
+    pub fn wake_at(&self) -> u64 {
+        let mut at = self.next_look;
+        if self.in_flight.is_some() {
+            // The reply wakes it; until then only unstarted claims watch the clock.
+            at = u64::MAX;
+        } else {
+            if !self.settles.is_empty() {
+                at = at.min(self.settles_since + ms(limits::SETTLE_DELAY));
+            }
+            if let Some(due) = self.next_due.filter(|_| self.capacity() > 0) {
+                at = at.min(due);
+            }
+            at = at.max(self.store_pause_until);
+        }
+        let stale = self.held.values().filter(|held| matches!(held.phase, Phase::Waiting));
+        stale.map(|held| held.since + ms(limits::UNSTARTED_MAX)).fold(at, u64::min)
+    }
+
+    /// Attempts that were handed to the keeper and have not ended.
+    pub fn running(&self) -> usize {
+        self.held.values().filter(|held| matches!(held.phase, Phase::Starting | Phase::Running)).count()
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    fn is_over(&self) -> bool {
+        let idle = self.held.is_empty()
+            && self.settles.is_empty()
+            && self.releases.is_empty()
+            && self.in_flight.is_none();
+        idle && (self.stop.is_some() || self.drained)
+    }
+
+    // --- events ---
+
+    /// Forgets what only the lost keeper knew; outcomes that were heard in time are still settled from here.
+    fn lose_keeper(&mut self) {
+        self.owner = None;
+        self.held.retain(|_, held| matches!(held.phase, Phase::Settling));
+    }
+
+    fn hear_keeper(&mut self, event: &KeeperEvent, now: u64) {
+        if let KeeperEvent::Started { claim, .. } = event
+            && let Some(held) = self.held.get_mut(&ClaimToken::from(*claim))
+            && matches!(held.phase, Phase::Starting)
+        {
+            held.phase = Phase::Running;
+            held.since = now;
+        }
+    }
+
+    fn end(
+        &mut self,
+        record: &ExitRecord,
+        stderr_tail: &str,
+        now: u64,
+        random: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let token = ClaimToken::from(record.claim);
+        let Some(held) = self.held.get_mut(&token) else { return };
+        if let End::CouldNotStart { message, ours: true } = &record.end {
+            actions.push(Action::Report(Report::SpawnPaused { why: message.clone() }));
+            actions.push(Action::Keeper(Request::Settled { claims: vec![record.claim] }));
+            self.spawn_pause_until = now + ms(limits::SPAWN_PAUSE);
+            self.held.remove(&token);
+            self.releases.push(token);
+            return;
+        }
+        if let Some(started) = record.started_ms {
+            self.prefetch.saw_run(record.ended_ms.saturating_sub(started));
+        }
+        held.phase = Phase::Settling;
+        held.since = now;
+        held.slot = None;
+        let facts = Facts { record, stderr_tail, now, random };
+        if self.settles.is_empty() {
+            self.settles_since = now;
+        }
+        self.settles.push(settle_for(&held.claim, &facts, &self.settings));
+    }
+
+    fn stop_at(&mut self, mode: StopMode, actions: &mut Vec<Action>) {
+        if self.stop >= Some(mode) {
+            return;
+        }
+        self.stop = Some(mode);
+        self.release_waiting();
+        if mode == StopMode::Now {
+            let running: Vec<ClaimToken> = self.held.keys().copied().collect();
+            for token in running {
+                self.stop_attempt(token, StopReason::WorkerStopping, actions);
+            }
+        }
+    }
+
+    fn stop_attempt(&mut self, token: ClaimToken, reason: StopReason, actions: &mut Vec<Action>) {
+        let Some(held) = self.held.get_mut(&token) else { return };
+        if !matches!(held.phase, Phase::Starting | Phase::Running) || held.stop_sent.is_some() {
+            return;
+        }
+        held.stop_sent = Some(reason);
+        let grace_ms = ms(held.claim.job.spec.kill_grace);
+        actions.push(Action::Keeper(Request::Stop { claim: token.into(), reason, grace_ms }));
+    }
+
+    fn take_reply(&mut self, reply: ExchangeReply, now: u64, actions: &mut Vec<Action>) {
+        let sent = self.in_flight.take().expect("a reply follows a request");
+        if self.store_failures > 0 {
+            self.store_failures = 0;
+            actions.push(Action::Report(Report::StoreBack));
+        }
+        self.take_settled(sent.settles, reply.settled, now, actions);
+        if let Some(settings) = reply.settings {
+            self.settings = settings;
+        }
+        // As many as were asked for: there may be more.
+        self.more |= sent.want > 0 && reply.claims.len() == sent.want;
+        self.next_due = reply.next_due.map(|due| now + ms(due));
+        self.next_look = now + ms(self.look_interval());
+        self.drained = self.identity.drain && reply.drained && reply.claims.is_empty();
+        for claim in reply.claims {
+            let held = Held { claim, phase: Phase::Waiting, since: now, slot: None, stop_sent: None };
+            self.held.insert(held.claim.token, held);
+        }
+        for token in reply.cancels {
+            if matches!(self.held.get(&token), Some(Held { phase: Phase::Waiting, .. })) {
+                self.release(token);
+            } else {
+                self.stop_attempt(token, StopReason::Cancelled, actions);
+            }
+        }
+        if let Some(mode) = reply.stop {
+            self.stop_at(mode, actions);
+        }
+        if self.stop.is_some() {
+            self.release_waiting();
+        }
+    }
+
+    fn take_settled(
+        &mut self,
+        sent: Vec<Settle>,
+        results: Vec<Settled>,
+        now: u64,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut durable = Vec::new();
+        for (settle, result) in sent.into_iter().zip(results) {
+            let Some(held) = self.held.get(&settle.claim) else { continue };
+            let (job, attempt) = (held.claim.job.id.to_string(), held.claim.attempt);
+            let report = match result {
+                Settled::Done => Report::Settled {
+                    job,
+                    attempt,
+                    to: settle.patch.to().as_str(),
+                    what: settle.attempt.outcome.describe(),
+                },
+                Settled::Lost => Report::Lost { job, attempt },
+                Settled::Refused(why) => {
+                    // Kept, and offered again after a while; the slot is free meanwhile.
+                    actions.push(Action::Report(Report::Refused { job, attempt, why }));
+                    self.settles.push(settle);
+                    self.settles_since = now + STORE_PAUSE_MAX_MS;
+                    continue;
+                }
+            };
+            actions.push(Action::Report(report));
+            durable.push(settle.claim.into());
+            self.held.remove(&settle.claim);
+        }
+        if !durable.is_empty() {
+            actions.push(Action::Keeper(Request::Settled { claims: durable }));
+        }
+    }
+
+    fn lose_exchange(&mut self, error: &StoreError, now: u64, actions: &mut Vec<Action>) {
+        let sent = self.in_flight.take().expect("a reply follows a request");
+        self.settles.splice(0..0, sent.settles);
+        self.releases.splice(0..0, sent.releases);
+        self.news = true;
+        self.more = true;
+        if self.store_failures == 0 {
+            actions.push(Action::Report(Report::StoreFailed { why: error.to_string() }));
+        }
+        let pause = STORE_PAUSE_FIRST_MS << self.store_failures.min(10);
+        self.store_failures += 1;
+        self.store_pause_until = now + pause.min(STORE_PAUSE_MAX_MS);
+    }
+
+    // --- decisions ---
+
+    fn release(&mut self, token: ClaimToken) {
+        self.held.remove(&token);
+        self.releases.push(token);
+        // Whoever is free first takes it, and that may be this worker.
+        self.more = true;
+    }
+
+    fn release_waiting(&mut self) {
+        let waiting = self.held.iter().filter(|(_, held)| matches!(held.phase, Phase::Waiting));
+        for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
+            self.release(token);
+        }
+    }
+
+    fn give_back_stale(&mut self, now: u64) {
+        let stale = |held: &Held| {
+            matches!(held.phase, Phase::Waiting) && now >= held.since + ms(limits::UNSTARTED_MAX)
+        };
+        let tokens: Vec<ClaimToken> =
+            self.held.iter().filter(|(_, held)| stale(held)).map(|(token, _)| *token).collect();
+        for token in tokens {
+            self.release(token);
+            self.prefetch.gave_back();
+        }
+    }
+
+    /// Hands waiting claims to the keeper, in the order in which they were claimed, as slots are free.
+    fn fill_slots(&mut self, now: u64, actions: &mut Vec<Action>) {
+        if self.owner.is_none() {
+            return;
+        }
+        let waiting = self.held.iter().filter(|(_, held)| matches!(held.phase, Phase::Waiting));
+        for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
+            let Some(slot) = self.free_slot() else {
+                // Claimed ahead. What may run only once is not kept waiting where a crash would cost it its run.
+                if self.held[&token].claim.job.spec.at_most_once {
+                    self.release(token);
+                    self.prefetch.gave_back();
+                }
+                continue;
+            };
+            let held = self.held.get_mut(&token).expect("just listed");
+            held.phase = Phase::Starting;
+            held.since = now;
+            held.slot = Some(slot);
+            let start = start_request(&held.claim, slot, &self.surroundings);
+            actions.push(Action::Report(Report::Started {
+                job: held.claim.job.id.to_string(),
+                attempt: held.claim.attempt,
+                slot,
+            }));
+            actions.push(Action::Keeper(Request::Start(Box::new(start))));
+        }
+    }
+
+    fn free_slot(&self) -> Option<u32> {
+        let taken = |slot: u32| self.held.values().any(|held| held.slot == Some(slot));
+        (1..=self.identity.slots as u32).find(|slot| !taken(*slot))
+    }
+
+    /// How many jobs may be claimed now.
+    fn capacity(&self) -> usize {
+        let refuses =
+            self.stop.is_some() || self.owner.is_none() || self.settles.len() >= limits::SETTLES_MAX / 2;
+        if refuses {
+            return 0;
+        }
+        let unsettled = |held: &&Held| !matches!(held.phase, Phase::Settling);
+        let ahead = self.prefetch.depth(self.identity.slots);
+        (self.identity.slots + ahead).saturating_sub(self.held.values().filter(unsettled).count())
+    }
+
+    fn look_interval(&self) -> Duration {
+        let queue = self.identity.take.queues.first().cloned().unwrap_or_else(QueueName::default);
+        let poll = self.settings.for_queue(&queue).poll_interval.max(Duration::from_millis(10));
+        if self.running() > 0 { poll.min(limits::RUNNING_POLL_MAX) } else { poll }
+    }
+
+    fn maybe_exchange(&mut self, now: u64, actions: &mut Vec<Action>) {
+        if self.in_flight.is_some() || now < self.store_pause_until {
+            return;
+        }
+        let Some(owner) = self.exchange_owner() else { return };
+        let want = if now < self.spawn_pause_until { 0 } else { self.capacity() };
+        let hungry = want > 0 && (self.more || self.next_due.is_some_and(|due| now >= due));
+        // With work claimed ahead the slots stay busy, so outcomes may wait a moment for company.
+        let busy = self.held.values().any(|held| matches!(held.phase, Phase::Waiting));
+        let delay = if busy { ms(limits::SETTLE_DELAY) } else { 0 };
+        let settling = !self.settles.is_empty() && now >= self.settles_since.saturating_add(delay);
+        let looking = now >= self.next_look || self.news;
+        if !(hungry || settling || !self.releases.is_empty() || looking) {
+            return;
+        }
+        let take = self.settles.len().min(limits::SETTLES_MAX);
+        let request = ExchangeRequest {
+            worker: self.identity.worker.clone(),
+            owner,
+            settles: self.settles.drain(..take).collect(),
+            releases: std::mem::take(&mut self.releases),
+            want,
+            take: self.identity.take.clone(),
+            drain: self.identity.drain,
+            settings_seen: self.settings.version,
+        };
+        self.news = false;
+        if want > 0 {
+            self.more = false;
+            self.next_due = None;
+        }
+        self.settles_since = now;
+        self.in_flight =
+            Some(InFlight { settles: request.settles.clone(), releases: request.releases.clone(), want });
+        actions.push(Action::Exchange(Box::new(request)));
+    }
+
+    /// Without a keeper nothing is claimed, but what is known is still settled.
+    fn exchange_owner(&self) -> Option<String> {
+        let pending = !self.settles.is_empty() || !self.releases.is_empty();
+        match &self.owner {
+            Some(owner) => Some(owner.clone()),
+            None if pending || self.stop.is_some() => Some(String::new()),
+            None => None,
+        }
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,242 @@
+//! The thin loop around the step machine: it waits, tells the machine what happened, and does what the machine says.
+
+use std::time::Duration;
+
+use queuectl_core::limits::OUTPUT_INLINE_BYTES_MAX;
+use queuectl_core::store::{ExchangeReply, Listener, StopMode, StoreError};
+use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord};
+use queuectl_exec::{now_boot_ms, sync_output};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use super::duties::Duties;
+use super::link::{Launcher, Link, keeper_id};
+use super::settling::last_line;
+use super::start::Surroundings;
+use super::step::{Action, Event, Identity, Machine, Report};
+use super::{WorkerReport, recovery};
+use crate::client::Client;
+use crate::error::Error;
+
+/// Exits whose output files are being synced.
+const SYNCING_MAX: usize = 1024;
+/// Of standard error, looked at for the last line, in bytes.
+const TAIL_BYTES: usize = 4096;
+/// Keepers that may die one after the other, without an attempt that ended between, before the worker gives up.
+const KEEPER_DEATHS_MAX: u32 = 5;
+
+pub struct Turns {
+    client: Client,
+    machine: Machine,
+    launcher: Launcher,
+    link: Option<Link>,
+    exchange: Option<JoinHandle<Result<ExchangeReply, StoreError>>>,
+    synced: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    nudge: super::duties::Nudge,
+    deaths: u32,
+    report: WorkerReport,
+}
+
+impl Turns {
+    /// Starts the keeper.
+    pub async fn new(
+        client: Client,
+        identity: Identity,
+        surroundings: Surroundings,
+        launcher: Launcher,
+        duties: &Duties,
+    ) -> Result<Turns, Error> {
+        let settings = client.settings().await?;
+        let link = launcher.launch(keeper_id(&client.next_id())).await?;
+        Ok(Turns {
+            client,
+            machine: Machine::new(identity, surroundings, settings),
+            launcher,
+            link: Some(link),
+            exchange: None,
+            synced: mpsc::channel(SYNCING_MAX),
+            nudge: duties.nudge(),
+            deaths: 0,
+            report: WorkerReport::default(),
+        })
+    }
+
+    pub async fn run(
+        mut self,
+        mut listener: Box<dyn Listener>,
+        mut stop: watch::Receiver<Option<StopMode>>,
+    ) -> Result<WorkerReport, Error> {
+        let owner = self.link.as_ref().map(|link| link.owner.clone()).unwrap_or_default();
+        let mut event = Event::KeeperReady { owner };
+        loop {
+            let lost = matches!(event, Event::KeeperLost);
+            if self.turn(event) {
+                break;
+            }
+            event = if lost && !self.machine.is_stopping() {
+                self.relaunch().await?
+            } else {
+                self.next_event(&mut listener, &mut stop).await
+            };
+        }
+        match self.link.take() {
+            Some(link) => link.leave().await,
+            // What the lost keeper ran is settled before this worker goes.
+            None => recovery::recover_dead(&self.client).await,
+        }
+        Ok(self.report)
+    }
+
+    /// One step; true if it was the last.
+    fn turn(&mut self, event: Event) -> bool {
+        let mut over = false;
+        for action in self.machine.step(event, now_boot_ms(), draw()) {
+            match action {
+                Action::Exchange(request) => {
+                    let store = self.client.store.clone();
+                    self.exchange = Some(tokio::spawn(async move { store.exchange(*request).await }));
+                }
+                Action::Keeper(order) => {
+                    if let Some(link) = &self.link {
+                        link.send(order);
+                    }
+                }
+                Action::Report(report) => self.tell(report),
+                Action::Exit => over = true,
+            }
+        }
+        over
+    }
+
+    async fn next_event(
+        &mut self,
+        listener: &mut Box<dyn Listener>,
+        stop: &mut watch::Receiver<Option<StopMode>>,
+    ) -> Event {
+        let now = now_boot_ms();
+        let rest = Duration::from_millis(self.machine.wake_at().saturating_sub(now).min(60_000));
+        tokio::select! {
+            biased;
+            Ok(()) = stop.changed() => {
+                match *stop.borrow_and_update() {
+                    Some(mode) => Event::Stop(mode),
+                    None => Event::Tick,
+                }
+            }
+            event = next_from(&mut self.link) => match event {
+                Some(KeeperEvent::Exited(record)) => self.ended(record),
+                Some(event) => Event::Keeper(event),
+                None => {
+                    self.bury_keeper();
+                    Event::KeeperLost
+                }
+            },
+            Some(event) = self.synced.1.recv() => event,
+            reply = finished(&mut self.exchange) => {
+                self.exchange = None;
+                Event::Exchanged(reply)
+            }
+            rung = listener.wait(rest) => if rung { Event::Rang } else { Event::Tick },
+        }
+    }
+
+    /// An attempt has ended. Output in files is synced before anything names it, off this thread.
+    fn ended(&mut self, record: Box<ExitRecord>) -> Event {
+        self.deaths = 0;
+        let inline = |output: &Captured| matches!(output.body, Body::Inline(_));
+        if inline(&record.stdout) && inline(&record.stderr) {
+            let stderr_tail = stderr_tail(&self.launcher.out_dir, &record.stderr);
+            return Event::Ended { record, stderr_tail };
+        }
+        let (sender, out_dir) = (self.synced.0.clone(), self.launcher.out_dir.clone());
+        tokio::spawn(async move {
+            let task = tokio::task::spawn_blocking(move || sync_record(record, &out_dir));
+            if let Ok((record, stderr_tail)) = task.await {
+                // Nobody listens only if the worker has gone, and then whoever recovers its keeper settles it.
+                let _ = sender.send(Event::Ended { record, stderr_tail }).await;
+            }
+        });
+        Event::Tick
+    }
+
+    fn bury_keeper(&mut self) {
+        if let Some(link) = self.link.take() {
+            warn!(keeper.id = %link.owner, "the keeper died; its jobs are given back once nothing is left of them");
+            tokio::spawn(link.leave());
+        }
+    }
+
+    async fn relaunch(&mut self) -> Result<Event, Error> {
+        self.deaths += 1;
+        if self.deaths > KEEPER_DEATHS_MAX {
+            return Err(Error::Keeper { what: "dies again and again".to_owned(), source: None });
+        }
+        self.nudge.now();
+        let link = self.launcher.launch(keeper_id(&self.client.next_id())).await?;
+        let owner = link.owner.clone();
+        self.link = Some(link);
+        Ok(Event::KeeperReady { owner })
+    }
+
+    fn tell(&mut self, report: Report) {
+        match report {
+            Report::Started { job, attempt, slot } => info!(job.id = %job, attempt, slot, "started"),
+            Report::Settled { job, attempt, to, what } => {
+                self.report.settled += 1;
+                info!(job.id = %job, attempt, state = to, "{what}");
+            }
+            Report::Lost { job, attempt } => {
+                warn!(job.id = %job, attempt, "its claim was no longer valid; the outcome was not recorded");
+            }
+            Report::Refused { job, attempt, why } => {
+                error!(job.id = %job, attempt, why, "the store does not take its outcome; it is offered again");
+            }
+            Report::StoreFailed { why } => error!(why, "the store cannot be used; trying again"),
+            Report::StoreBack => info!("the store can be used again"),
+            Report::SpawnPaused { why } => {
+                warn!(why, "no process could be started; the job goes back, and claiming pauses");
+            }
+        }
+    }
+}
+
+async fn next_from(link: &mut Option<Link>) -> Option<KeeperEvent> {
+    match link {
+        Some(link) => link.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn finished(
+    exchange: &mut Option<JoinHandle<Result<ExchangeReply, StoreError>>>,
+) -> Result<ExchangeReply, StoreError> {
+    match exchange {
+        Some(task) => task.await.unwrap_or_else(|e| Err(StoreError::unavailable("an exchange broke off", e))),
+        None => std::future::pending().await,
+    }
+}
+
+/// Makes the record's files durable; output that cannot be is recorded as dropped rather than promised.
+pub fn sync_record(mut record: Box<ExitRecord>, out_dir: &std::path::Path) -> (Box<ExitRecord>, String) {
+    let tail = stderr_tail(out_dir, &record.stderr);
+    for output in [&mut record.stdout, &mut record.stderr] {
+        if let Err(error) = sync_output(out_dir, output) {
+            error!(%error, "output could not be made durable and is dropped");
+            output.bytes_dropped = output.bytes_total;
+            output.head_len = 0;
+            output.body = Body::Inline(Vec::new());
+        }
+    }
+    (record, tail)
+}
+
+fn stderr_tail(out_dir: &std::path::Path, stderr: &protocol::Captured) -> String {
+    let tail = queuectl_exec::output_tail(out_dir, stderr, TAIL_BYTES.min(OUTPUT_INLINE_BYTES_MAX));
+    last_line(&tail.unwrap_or_default())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the loop hands the machine its random values")]
+fn draw() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}

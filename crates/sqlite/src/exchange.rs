@@ -1,0 +1,171 @@
+//! The exchange: one transaction, one sync.
+
+use async_trait::async_trait;
+use queuectl_core::settings::Settings;
+use queuectl_core::store::{
+    Claim, Exchange, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreResult,
+};
+use queuectl_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::clock;
+use crate::failure::{Failure, damaged};
+use crate::open::SqliteStore;
+use crate::rows::{processing, token};
+use crate::settings::load_settings;
+use crate::settle::{release_one, settle_one};
+use crate::take;
+use crate::writer::{Rings, Verdict};
+
+#[async_trait]
+impl Exchange for SqliteStore {
+    async fn exchange(&self, request: ExchangeRequest) -> StoreResult<ExchangeReply> {
+        if request.settles.is_empty() && request.releases.is_empty() {
+            let peeked = request.clone();
+            let reply = self.readers.run(move |connection| peek(connection, &peeked)).await?;
+            if let Some(reply) = reply {
+                return Ok(reply);
+            }
+        }
+        self.write(move |connection, rings| exchange(connection, &request, rings).map(Verdict::Keep)).await
+    }
+
+    async fn claims_of(&self, owner: &str) -> StoreResult<Vec<Claim>> {
+        let owner = owner.to_owned();
+        self.readers
+            .run(move |connection| {
+                let jobs = processing(connection, Some(&owner))?;
+                let claim = |job: queuectl_core::job::Job| Claim {
+                    token: job.claim.expect("it is processing"),
+                    attempt: job.runs + 1,
+                    job,
+                };
+                Ok(jobs.into_iter().map(claim).collect())
+            })
+            .await
+    }
+
+    async fn owners(&self) -> StoreResult<Vec<String>> {
+        self.readers
+            .run(|connection| {
+                let mut statement = connection.prepare_cached(
+                    "-- exchange_owners
+                     SELECT DISTINCT owner FROM job WHERE state = 'processing' AND owner IS NOT NULL ORDER BY owner",
+                )?;
+                let owners = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+                Ok(owners)
+            })
+            .await
+    }
+}
+
+/// The reply of an exchange that has nothing to write; `None` if it has.
+fn peek(connection: &Connection, request: &ExchangeRequest) -> Result<Option<ExchangeReply>, Failure> {
+    let now = clock::now();
+    let queues = take::open_queues(connection, &request.take)?;
+    let next_due = take::next_due(connection, &request.take, &queues)?;
+    let finds_work = match &request.take.only {
+        Some(id) => take::only(connection, id, now)?.is_some(),
+        None => take::has_work(&queues, next_due, now),
+    };
+    if request.want > 0 && finds_work {
+        return Ok(None);
+    }
+    words_for(connection, request, &queues, now).map(Some)
+}
+
+fn exchange(
+    connection: &Connection,
+    request: &ExchangeRequest,
+    rings: &mut Rings,
+) -> Result<ExchangeReply, Failure> {
+    let now = clock::now();
+    let mut settled = Vec::with_capacity(request.settles.len());
+    for settle in &request.settles {
+        settled.push(settle_alone(connection, settle, now, rings)?);
+    }
+    for claim in &request.releases {
+        rings.work |= release_one(connection, *claim, now)?;
+    }
+    let mut claims = Vec::new();
+    if request.want > 0 {
+        let mut queues = take::open_queues(connection, &request.take)?;
+        if request.take.only.is_none() && take::promote(connection, &queues, now)? > 0 {
+            queues = take::open_queues(connection, &request.take)?;
+        }
+        claims = take::claim(connection, request, &queues, now)?;
+    }
+    let queues = take::open_queues(connection, &request.take)?;
+    let words = words_for(connection, request, &queues, now)?;
+    Ok(ExchangeReply { claims, settled, ..words })
+}
+
+/// One settle in a savepoint of its own: what the store cannot take of it undoes nothing else.
+fn settle_alone(
+    connection: &Connection,
+    settle: &Settle,
+    now: Timestamp,
+    rings: &mut Rings,
+) -> Result<Settled, Failure> {
+    connection.execute_batch("SAVEPOINT settle")?;
+    match settle_one(connection, settle, now) {
+        Ok((result, landed)) => {
+            connection.execute_batch("RELEASE settle")?;
+            rings.outcome |= result == Settled::Done;
+            rings.work |= landed.work && !settle.inserts.is_empty() || returns(settle);
+            Ok(result)
+        }
+        // The whole transaction is gone with it: a full disk, for example.
+        Err(failure) if connection.is_autocommit() => Err(failure),
+        Err(failure) => {
+            connection.execute_batch("ROLLBACK TO settle; RELEASE settle")?;
+            Ok(Settled::Refused(failure.0.to_string()))
+        }
+    }
+}
+
+/// The job goes back to be run by anyone, now.
+fn returns(settle: &Settle) -> bool {
+    settle.patch.event == queuectl_core::state::Event::Interrupt
+}
+
+/// What the reply says besides settles and claims: cancels, stop, drained, the next due time, newer settings.
+fn words_for(
+    connection: &Connection,
+    request: &ExchangeRequest,
+    queues: &[take::OpenQueue],
+    now: Timestamp,
+) -> Result<ExchangeReply, Failure> {
+    let next_due = take::next_due(connection, &request.take, queues)?;
+    let settings = load_settings(connection, Some(request.settings_seen))?;
+    Ok(ExchangeReply {
+        claims: Vec::new(),
+        settled: Vec::new(),
+        cancels: cancels(connection, &request.owner)?,
+        stop: stop(connection, &request.worker)?,
+        drained: request.drain && take::is_drained(queues, next_due, now),
+        next_due: next_due.map(|due| due.since(now)),
+        settings: settings.filter(|settings: &Settings| settings.version != request.settings_seen),
+    })
+}
+
+fn cancels(connection: &Connection, owner: &str) -> Result<Vec<queuectl_core::claim::ClaimToken>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "-- exchange_cancels
+         SELECT incarnation, claim FROM job INDEXED BY job_cancel
+         WHERE cancel_requested = 1 AND state = 'processing' AND owner = ?",
+    )?;
+    let cancels = statement.query_map([owner], |row| Ok(token(row.get(0)?, row.get(1)?)))?;
+    Ok(cancels.collect::<Result<_, _>>()?)
+}
+
+fn stop(connection: &Connection, worker: &str) -> Result<Option<StopMode>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "-- exchange_stop
+         SELECT stop FROM worker WHERE id = ?",
+    )?;
+    let stop: Option<Option<String>> = statement.query_row([worker], |row| row.get(0)).optional()?;
+    stop.flatten()
+        .map(|name| crate::workers::stop_mode(&name).ok_or_else(|| damaged("unknown stop mode")))
+        .transpose()
+}

@@ -1,0 +1,131 @@
+//! New jobs.
+
+use std::collections::{HashMap, HashSet};
+
+use queuectl_core::id::JobId;
+use queuectl_core::job::{Due, NewJob};
+use queuectl_core::queue::QueueName;
+use queuectl_core::state::State;
+use queuectl_core::store::encoding::{encode_environment, encode_spec};
+use queuectl_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::failure::Failure;
+
+/// Inserts jobs of one transaction, remembering the queues and environments that it has seen.
+pub struct Inserter<'a> {
+    connection: &'a Connection,
+    now: Timestamp,
+    queues: HashSet<QueueName>,
+    environments: HashMap<[u8; 32], i64>,
+}
+
+impl<'a> Inserter<'a> {
+    pub fn new(connection: &'a Connection, now: Timestamp) -> Inserter<'a> {
+        Inserter { connection, now, queues: HashSet::new(), environments: HashMap::new() }
+    }
+
+    /// Inserts one; false if its id exists already.
+    pub fn insert(&mut self, job: &NewJob) -> Result<bool, Failure> {
+        let (due, run_at) = match job.due {
+            Due::Now => (self.now, None),
+            Due::After(delay) if delay.is_zero() => (self.now, None),
+            Due::After(delay) => (self.now.after(delay), Some(self.now.after(delay))),
+            Due::At(at) if at <= self.now => (self.now, None),
+            Due::At(at) => (at, Some(at)),
+        };
+        let spec = &job.spec;
+        let environment = self.environment(job)?;
+        self.queue(&spec.queue)?;
+        let inserted = self
+            .connection
+            .prepare_cached(
+                "-- job_insert
+                 INSERT INTO job (id, generated, kind, queue, priority, state, ready, retrying, due_at, run_at,
+                                  created_at, updated_at, command, spec, digest, environment)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?10, ?11, ?12, ?13, ?14)
+                 ON CONFLICT (id) DO NOTHING",
+            )?
+            .execute((
+                job.id.as_str(),
+                job.generated,
+                &spec.kind,
+                spec.queue.as_str(),
+                spec.priority,
+                State::Pending.as_str(),
+                due <= self.now,
+                due.millis(),
+                run_at.map(Timestamp::millis),
+                self.now.millis(),
+                spec.command.as_ref().map(queuectl_core::command::Command::display),
+                encode_spec(spec),
+                spec.command.as_ref().map(queuectl_core::command::Command::digest),
+                environment,
+            ))?;
+        Ok(inserted == 1)
+    }
+
+    fn queue(&mut self, queue: &QueueName) -> Result<(), Failure> {
+        if self.queues.insert(queue.clone()) {
+            ensure_queue(self.connection, queue)?;
+        }
+        Ok(())
+    }
+
+    fn environment(&mut self, job: &NewJob) -> Result<Option<i64>, Failure> {
+        let environment = &job.spec.environment;
+        if environment.is_empty() {
+            return Ok(None);
+        }
+        let digest = environment.digest();
+        if let Some(id) = self.environments.get(&digest) {
+            return Ok(Some(*id));
+        }
+        let known: Option<i64> = self
+            .connection
+            .prepare_cached(
+                "-- environment_find
+                 SELECT id FROM environment WHERE digest = ?",
+            )?
+            .query_row([digest], |row| row.get(0))
+            .optional()?;
+        let id = match known {
+            Some(id) => id,
+            None => self
+                .connection
+                .prepare_cached(
+                    "-- environment_insert
+                     INSERT INTO environment (digest, variables) VALUES (?, ?)",
+                )?
+                .insert((digest, encode_environment(environment)))?,
+        };
+        self.environments.insert(digest, id);
+        Ok(Some(id))
+    }
+}
+
+/// Inserts all or says which id was there already.
+pub fn insert_all(
+    connection: &Connection,
+    jobs: &[NewJob],
+    now: Timestamp,
+) -> Result<Option<JobId>, Failure> {
+    let mut inserter = Inserter::new(connection, now);
+    for job in jobs {
+        if !inserter.insert(job)? {
+            return Ok(Some(job.id.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Gives a queue its row.
+pub fn ensure_queue(connection: &Connection, queue: &QueueName) -> Result<(), Failure> {
+    connection
+        .prepare_cached(
+            "-- queue_ensure
+             INSERT INTO queue (name) VALUES (?) ON CONFLICT DO NOTHING",
+        )?
+        .execute([queue.as_str()])?;
+    Ok(())
+}

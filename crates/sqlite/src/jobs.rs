@@ -1,0 +1,350 @@
+//! Jobs: put in, looked at, cancelled, brought back, deleted.
+
+use async_trait::async_trait;
+use queuectl_core::id::JobId;
+use queuectl_core::job::{Job, NewJob};
+use queuectl_core::query::{Filter, Order, Page};
+use queuectl_core::state::{Event, Shown, State, transition};
+use queuectl_core::store::{
+    Cancelled, Count, Deleted, Inserted, Jobs, Retried, RetryScope, Selection, StoreResult,
+};
+use queuectl_core::time::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use crate::clock;
+use crate::failure::{Failure, damaged};
+use crate::insert::insert_all;
+use crate::open::SqliteStore;
+use crate::rows::{JOB_COLUMNS, RawJob, queue_name, raw_job};
+use crate::writer::Verdict;
+
+#[async_trait]
+impl Jobs for SqliteStore {
+    async fn now(&self) -> StoreResult<Timestamp> {
+        Ok(clock::now())
+    }
+
+    async fn insert(&self, jobs: Vec<NewJob>) -> StoreResult<Inserted> {
+        self.write(move |connection, rings| {
+            if let Some(id) = insert_all(connection, &jobs, clock::now())? {
+                return Ok(Verdict::Undo(Inserted::Duplicate(id)));
+            }
+            rings.work = true;
+            Ok(Verdict::Keep(Inserted::All))
+        })
+        .await
+    }
+
+    async fn get(&self, id: &JobId) -> StoreResult<Option<Job>> {
+        let id = id.clone();
+        self.readers
+            .run(move |connection| {
+                find(connection, &id)?.map(|raw| raw.job_with_environment(connection)).transpose()
+            })
+            .await
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> StoreResult<Vec<Job>> {
+        let filter = filter.clone();
+        self.readers.run(move |connection| list(connection, &filter, page, clock::now())).await
+    }
+
+    async fn find_prefix(&self, prefix: &str, limit: usize) -> StoreResult<Vec<JobId>> {
+        let prefix = prefix.to_owned();
+        self.readers
+            .run(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "-- job_find_prefix
+                     SELECT id FROM job
+                     WHERE id >= ?1 AND id < ?1 || char(1114111) AND generated = 1 ORDER BY id LIMIT ?2",
+                )?;
+                let ids = statement
+                    .query_map((prefix, limit as i64), |row| Ok(JobId::from_store(row.get(0)?)))?
+                    .collect::<Result<_, _>>()?;
+                Ok(ids)
+            })
+            .await
+    }
+
+    async fn counts(&self) -> StoreResult<Vec<Count>> {
+        self.readers.run(|connection| counts(connection, clock::now())).await
+    }
+
+    async fn cancel(&self, ids: &[JobId]) -> StoreResult<Vec<Cancelled>> {
+        let ids = ids.to_vec();
+        self.write(move |connection, rings| {
+            let now = clock::now();
+            let results = ids.iter().map(|id| cancel(connection, id, now)).collect::<Result<Vec<_>, _>>()?;
+            rings.work |= results.iter().any(|what| matches!(what, Cancelled::Requested { .. }));
+            rings.outcome |= results.contains(&Cancelled::Now);
+            Ok(Verdict::Keep(results))
+        })
+        .await
+    }
+
+    async fn retry(&self, ids: &[JobId], scope: RetryScope) -> StoreResult<Vec<Retried>> {
+        let ids = ids.to_vec();
+        self.write(move |connection, rings| {
+            let now = clock::now();
+            let results =
+                ids.iter().map(|id| retry(connection, id, scope, now)).collect::<Result<Vec<_>, _>>()?;
+            rings.work |=
+                results.iter().any(|what| matches!(what, Retried::Revived { .. } | Retried::Hastened));
+            Ok(Verdict::Keep(results))
+        })
+        .await
+    }
+
+    async fn delete(&self, selection: Selection) -> StoreResult<Deleted> {
+        self.write(move |connection, rings| {
+            rings.outcome = true;
+            Ok(Verdict::Keep(delete(connection, &selection, clock::now())?))
+        })
+        .await
+    }
+}
+
+/// One job's row.
+pub fn find(connection: &Connection, id: &JobId) -> Result<Option<RawJob>, Failure> {
+    let mut statement = connection.prepare_cached(&format!(
+        "-- job_find
+         SELECT {JOB_COLUMNS} FROM job WHERE id = ?"
+    ))?;
+    Ok(statement.query_row([id.as_str()], raw_job).optional()?)
+}
+
+fn list(connection: &Connection, filter: &Filter, page: Page, now: Timestamp) -> Result<Vec<Job>, Failure> {
+    let (mut conditions, mut values) = conditions(filter, now);
+    let (beyond, order) = match page.order {
+        Order::OldestFirst => ("seq > ?", "ASC"),
+        Order::NewestFirst => ("seq < ?", "DESC"),
+    };
+    if let Some(after) = page.after {
+        conditions.push(beyond.to_owned());
+        values.push(after.into());
+    }
+    values.push((page.rows.min(queuectl_core::limits::PAGE_ROWS_MAX) as i64).into());
+    let mut statement = connection.prepare_cached(&format!(
+        "-- job_list
+         SELECT {JOB_COLUMNS} FROM job WHERE {} ORDER BY seq {order} LIMIT ?",
+        conditions.join(" AND ")
+    ))?;
+    let raw: Vec<RawJob> =
+        statement.query_map(params_from_iter(values), raw_job)?.collect::<Result<_, _>>()?;
+    raw.into_iter().map(RawJob::job).collect()
+}
+
+/// A filter as SQL conditions, at least one, and their values in order.
+fn conditions(filter: &Filter, now: Timestamp) -> (Vec<String>, Vec<Value>) {
+    let mut conditions = vec!["1".to_owned()];
+    let mut values: Vec<Value> = Vec::new();
+    if let Some(shown) = filter.shown {
+        conditions.push("state = ?".to_owned());
+        values.push(shown.stored().as_str().to_owned().into());
+        let waits = "retrying = 1 AND due_at > ?";
+        match shown {
+            Shown::Failed => conditions.push(waits.to_owned()),
+            Shown::Pending => conditions.push(format!("NOT ({waits})")),
+            _ => {}
+        }
+        if shown.stored() == State::Pending {
+            values.push(now.millis().into());
+        }
+    }
+    if let Some(queue) = &filter.queue {
+        conditions.push("queue = ?".to_owned());
+        values.push(queue.as_str().to_owned().into());
+    }
+    for (key, value) in &filter.tags {
+        conditions.push(
+            "EXISTS (SELECT 1 FROM json_each(spec, '$.tags') AS tag WHERE tag.key = ? AND tag.value = ?)"
+                .to_owned(),
+        );
+        values.push(key.clone().into());
+        values.push(value.clone().into());
+    }
+    if let Some(before) = filter.ended_before {
+        conditions.push("completed_at < ?".to_owned());
+        values.push(before.millis().into());
+    }
+    (conditions, values)
+}
+
+fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "-- counts_get
+         SELECT queue, state, retrying, sum(n) FROM counts WHERE n > 0 GROUP BY queue, state, retrying",
+    )?;
+    let rows: Vec<(String, String, bool, i64)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect::<Result<_, _>>()?;
+    let mut due = connection.prepare_cached(
+        "-- counts_due
+         SELECT count(*) FROM job
+         WHERE state = 'pending' AND ready = 0 AND queue = ? AND due_at <= ? AND retrying = 1",
+    )?;
+    let mut counts: Vec<Count> = Vec::new();
+    let mut add = |queue: &str, shown: Shown, jobs: i64| -> Result<(), Failure> {
+        let queue = queue_name(queue.to_owned())?;
+        match counts.iter_mut().find(|count| count.queue == queue && count.shown == shown) {
+            Some(count) => count.jobs += jobs as u64,
+            None if jobs > 0 => counts.push(Count { queue, shown, jobs: jobs as u64 }),
+            None => {}
+        }
+        Ok(())
+    };
+    for (queue, state, retrying, n) in rows {
+        let state = State::parse(&state).ok_or_else(|| damaged(format!("unknown state `{state}`")))?;
+        if state == State::Pending && retrying {
+            // Of those that wait for a retry, the ones that nobody has promoted yet but that are due show as pending;
+            // promoted ones are not retrying any more as far as people are concerned.
+            let ready: i64 = connection.query_row(
+                "-- counts_ready
+                 SELECT coalesce(sum(n), 0) FROM counts
+                 WHERE queue = ? AND state = 'pending' AND retrying = 1 AND ready = 1",
+                [&queue],
+                |row| row.get(0),
+            )?;
+            let late: i64 = due.query_row((&queue, now.millis()), |row| row.get(0))?;
+            add(&queue, Shown::Failed, n - ready - late)?;
+            add(&queue, Shown::Pending, ready + late)?;
+        } else {
+            add(&queue, state.shown(false, now, now), n)?;
+        }
+    }
+    counts.sort_by(|a, b| (&a.queue, a.shown).cmp(&(&b.queue, b.shown)));
+    Ok(counts)
+}
+
+fn cancel(connection: &Connection, id: &JobId, now: Timestamp) -> Result<Cancelled, Failure> {
+    let Some(job) = find(connection, id)?.map(RawJob::job).transpose()? else { return Ok(Cancelled::Absent) };
+    if job.state == State::Processing {
+        connection
+            .prepare_cached(
+                "-- job_request_cancel
+                 UPDATE job SET cancel_requested = 1, updated_at = ? WHERE seq = ?",
+            )?
+            .execute((now.millis(), job.seq))?;
+        return Ok(Cancelled::Requested { worker: job.worker });
+    }
+    let Ok(to) = transition(job.state, Event::Cancel) else { return Ok(Cancelled::Ended(job.state)) };
+    connection
+        .prepare_cached(
+            "-- job_cancel
+             UPDATE job SET state = ?1, ready = 0, retrying = 0, updated_at = ?2, completed_at = ?2 WHERE seq = ?3",
+        )?
+        .execute((to.as_str(), now.millis(), job.seq))?;
+    Ok(Cancelled::Now)
+}
+
+fn retry(connection: &Connection, id: &JobId, scope: RetryScope, now: Timestamp) -> Result<Retried, Failure> {
+    let Some(job) = find(connection, id)?.map(RawJob::job).transpose()? else { return Ok(Retried::Absent) };
+    let shown = job.shown(now);
+    if scope == RetryScope::DeadOnly && job.state != State::Dead {
+        return Ok(Retried::Refused(shown));
+    }
+    if let Ok(to) = transition(job.state, Event::Revive) {
+        connection
+            .prepare_cached(
+                "-- job_revive
+                 UPDATE job SET state = ?1, ready = 1, retrying = 0, due_at = ?2, attempts = 0, interruptions = 0,
+                                cancel_requested = 0, completed_at = NULL, updated_at = ?2
+                 WHERE seq = ?3",
+            )?
+            .execute((to.as_str(), now.millis(), job.seq))?;
+        return Ok(Retried::Revived { from: job.state });
+    }
+    if shown == Shown::Failed && transition(job.state, Event::Hasten).is_ok() {
+        connection
+            .prepare_cached(
+                "-- job_hasten
+                 UPDATE job SET ready = 1, due_at = ?1, updated_at = ?1 WHERE seq = ?2",
+            )?
+            .execute((now.millis(), job.seq))?;
+        return Ok(Retried::Hastened);
+    }
+    Ok(Retried::Refused(shown))
+}
+
+fn delete(connection: &Connection, selection: &Selection, now: Timestamp) -> Result<Deleted, Failure> {
+    let mut deleted = Deleted::default();
+    match selection {
+        Selection::Ids(ids) => {
+            for id in ids {
+                match find(connection, id)? {
+                    None => deleted.absent.push(id.clone()),
+                    Some(raw) => {
+                        let environment = raw.environment;
+                        let job = raw.job()?;
+                        if job.state == State::Processing {
+                            deleted.running.push(id.clone());
+                        } else {
+                            delete_one(connection, job.seq, environment, &mut deleted.files)?;
+                            deleted.deleted.push(id.clone());
+                        }
+                    }
+                }
+            }
+        }
+        Selection::Filter { filter, limit } => {
+            for (seq, id, environment) in deletable(connection, filter, *limit, now)? {
+                delete_one(connection, seq, environment, &mut deleted.files)?;
+                deleted.deleted.push(id);
+            }
+        }
+    }
+    Ok(deleted)
+}
+
+fn deletable(
+    connection: &Connection,
+    filter: &Filter,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<(i64, JobId, Option<i64>)>, Failure> {
+    let (conditions, mut values) = conditions(filter, now);
+    values.push((limit as i64).into());
+    let mut statement = connection.prepare_cached(&format!(
+        "-- job_deletable
+         SELECT seq, id, environment FROM job WHERE state != 'processing' AND {} ORDER BY seq LIMIT ?",
+        conditions.join(" AND ")
+    ))?;
+    let found = statement
+        .query_map(params_from_iter(values), |row| {
+            Ok((row.get(0)?, JobId::from_store(row.get(1)?), row.get(2)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+fn delete_one(
+    connection: &Connection,
+    seq: i64,
+    environment: Option<i64>,
+    files: &mut Vec<String>,
+) -> Result<(), Failure> {
+    let mut outputs = connection.prepare_cached(
+        "-- output_files
+         SELECT file FROM output WHERE job = ? AND file IS NOT NULL",
+    )?;
+    for file in outputs.query_map([seq], |row| row.get(0))? {
+        files.push(file?);
+    }
+    connection
+        .prepare_cached(
+            "-- job_delete
+             DELETE FROM job WHERE seq = ?",
+        )?
+        .execute([seq])?;
+    if let Some(environment) = environment {
+        connection
+            .prepare_cached(
+                "-- environment_delete_unused
+                 DELETE FROM environment
+                 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM job WHERE environment = ?1)",
+            )?
+            .execute([environment])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The Store port on SQLite: write-ahead log, full sync, one writer thread with group commit, a few readers.
+//!
+//! The files are named as the port's: `jobs.rs` here is the SQL of `store/jobs.rs` there. `writer.rs` and `readers.rs`
+//! run closures on their connections; `ring.rs` wakes waiting processes through the run directory beside the database.
+
+mod attempts;
+mod clock;
+mod exchange;
+mod failure;
+mod insert;
+mod jobs;
+mod open;
+mod queues;
+mod readers;
+mod ring;
+mod rows;
+mod schema;
+mod settings;
+mod settle;
+mod take;
+mod wakeups;
+mod workers;
+mod writer;
+
+pub use open::{Access, OpenOptions, SqliteStore};

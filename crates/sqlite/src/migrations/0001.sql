@@ -1,0 +1,212 @@
+-- 0001: the queue. Instants are milliseconds of the epoch; flags are 0 or 1.
+
+CREATE TABLE meta (
+  id               INTEGER PRIMARY KEY CHECK (id = 1),
+  version          INTEGER NOT NULL,
+  min_reader       INTEGER NOT NULL,
+  min_writer       INTEGER NOT NULL,
+  incarnation      INTEGER NOT NULL,
+  device           INTEGER NOT NULL,
+  inode            INTEGER NOT NULL,
+  claim_counter    INTEGER NOT NULL,
+  settings_version INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE queue (
+  name   TEXT PRIMARY KEY,
+  paused INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- queue '' means: for all queues.
+CREATE TABLE setting (
+  queue TEXT NOT NULL,
+  key   TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (queue, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE environment (
+  id        INTEGER PRIMARY KEY,
+  digest    BLOB NOT NULL UNIQUE,
+  variables TEXT NOT NULL
+) STRICT;
+
+-- Jobs that were handed in together; open while its loader still adds to it.
+CREATE TABLE batch (
+  id         INTEGER PRIMARY KEY,
+  open       INTEGER NOT NULL,
+  loader     TEXT,
+  created_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE job (
+  seq              INTEGER PRIMARY KEY,
+  id               TEXT NOT NULL UNIQUE,
+  generated        INTEGER NOT NULL,
+  kind             TEXT NOT NULL,
+  queue            TEXT NOT NULL,
+  priority         INTEGER NOT NULL,
+  state            TEXT NOT NULL
+    CHECK (state IN ('pending', 'processing', 'completed', 'dead', 'cancelled', 'blocked')),
+  ready            INTEGER NOT NULL,
+  retrying         INTEGER NOT NULL,
+  due_at           INTEGER NOT NULL,
+  run_at           INTEGER,
+  attempts         INTEGER NOT NULL DEFAULT 0,
+  runs             INTEGER NOT NULL DEFAULT 0,
+  interruptions    INTEGER NOT NULL DEFAULT 0,
+  cancel_requested INTEGER NOT NULL DEFAULT 0,
+  incarnation      INTEGER,
+  claim            INTEGER,
+  owner            TEXT,
+  worker           TEXT,
+  created_at       INTEGER NOT NULL,
+  updated_at       INTEGER NOT NULL,
+  started_at       INTEGER,
+  completed_at     INTEGER,
+  last_error       TEXT,
+  exit_code        INTEGER,
+  command          TEXT,
+  spec             TEXT NOT NULL,
+  digest           BLOB,
+  environment      INTEGER REFERENCES environment (id),
+  batch            INTEGER REFERENCES batch (id),
+  CHECK (ready = 0 OR state = 'pending'),
+  CHECK ((claim IS NOT NULL) = (state = 'processing'))
+) STRICT;
+
+-- The order of claims: only ready jobs are looked at, whatever waits in front of them.
+CREATE INDEX job_ready ON job (queue, priority DESC, due_at, seq) WHERE ready = 1;
+CREATE INDEX job_due ON job (queue, due_at, retrying) WHERE state = 'pending' AND ready = 0;
+CREATE INDEX job_claim ON job (claim) WHERE claim IS NOT NULL;
+CREATE INDEX job_cancel ON job (owner) WHERE cancel_requested = 1 AND state = 'processing';
+CREATE INDEX job_state ON job (state, seq);
+CREATE INDEX job_ended ON job (state, completed_at) WHERE completed_at IS NOT NULL;
+CREATE INDEX job_environment ON job (environment) WHERE environment IS NOT NULL;
+
+CREATE TABLE attempt (
+  job              INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+  number           INTEGER NOT NULL,
+  incarnation      INTEGER NOT NULL,
+  claim            INTEGER NOT NULL,
+  worker           TEXT,
+  started_at       INTEGER,
+  ended_at         INTEGER NOT NULL,
+  outcome          TEXT NOT NULL,
+  exit_number      INTEGER,
+  message          TEXT,
+  charged          INTEGER NOT NULL,
+  cpu_user_ms      INTEGER NOT NULL,
+  cpu_system_ms    INTEGER NOT NULL,
+  max_rss_kib      INTEGER NOT NULL,
+  leftovers_killed INTEGER NOT NULL,
+  PRIMARY KEY (job, number)
+) STRICT, WITHOUT ROWID;
+
+-- What an attempt printed; no row for a stream that stayed empty. The body is here, or in a file.
+CREATE TABLE output (
+  job           INTEGER NOT NULL REFERENCES job (seq) ON DELETE CASCADE,
+  number        INTEGER NOT NULL,
+  stream        TEXT NOT NULL CHECK (stream IN ('stdout', 'stderr')),
+  bytes_total   INTEGER NOT NULL,
+  bytes_dropped INTEGER NOT NULL,
+  head_len      INTEGER NOT NULL,
+  sha256        BLOB NOT NULL,
+  body          BLOB,
+  file          TEXT,
+  file_len      INTEGER,
+  PRIMARY KEY (job, number, stream)
+) STRICT;
+
+CREATE TABLE worker (
+  id         TEXT PRIMARY KEY,
+  pid        INTEGER NOT NULL,
+  host       TEXT NOT NULL,
+  slots      INTEGER NOT NULL,
+  queues     TEXT NOT NULL,
+  only_job   INTEGER NOT NULL,
+  started_at INTEGER NOT NULL,
+  stop       TEXT CHECK (stop IN ('drain', 'now')),
+  version    TEXT NOT NULL
+) STRICT;
+
+-- How many jobs there are, kept with every change, so that status and claims never count rows.
+CREATE TABLE counts (
+  queue    TEXT NOT NULL,
+  state    TEXT NOT NULL,
+  ready    INTEGER NOT NULL,
+  retrying INTEGER NOT NULL,
+  n        INTEGER NOT NULL CHECK (n >= 0),
+  PRIMARY KEY (queue, state, ready, retrying)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
+  INSERT INTO counts VALUES (new.queue, new.state, new.ready, new.retrying, 1)
+    ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER job_uncounted AFTER DELETE ON job BEGIN
+  UPDATE counts SET n = n - 1
+    WHERE queue = old.queue AND state = old.state AND ready = old.ready AND retrying = old.retrying;
+END;
+CREATE TRIGGER job_recounted AFTER UPDATE OF queue, state, ready, retrying ON job
+  WHEN (old.queue, old.state, old.ready, old.retrying) IS NOT (new.queue, new.state, new.ready, new.retrying)
+BEGIN
+  UPDATE counts SET n = n - 1
+    WHERE queue = old.queue AND state = old.state AND ready = old.ready AND retrying = old.retrying;
+  INSERT INTO counts VALUES (new.queue, new.state, new.ready, new.retrying, 1)
+    ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
+-- For people with a SQL shell: contract names, shown states, ISO times.
+CREATE VIEW jobs AS SELECT
+  id,
+  command,
+  CASE WHEN state = 'pending' AND retrying = 1
+            AND due_at > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+       THEN 'failed' ELSE state END AS state,
+  attempts,
+  json_extract(spec, '$.max_retries') AS max_retries,
+  strftime('%Y-%m-%dT%H:%M:%S', created_at / 1000, 'unixepoch') || printf('.%03dZ', created_at % 1000) AS created_at,
+  strftime('%Y-%m-%dT%H:%M:%S', updated_at / 1000, 'unixepoch') || printf('.%03dZ', updated_at % 1000) AS updated_at,
+  queue,
+  priority,
+  json_extract(spec, '$.timeout_ms') / 1000.0 AS timeout,
+  strftime('%Y-%m-%dT%H:%M:%S', run_at / 1000, 'unixepoch') || printf('.%03dZ', run_at % 1000) AS run_at,
+  json_extract(spec, '$.backoff_base') AS backoff_base,
+  CASE WHEN state = 'pending' AND retrying = 1 THEN
+    strftime('%Y-%m-%dT%H:%M:%S', due_at / 1000, 'unixepoch') || printf('.%03dZ', due_at % 1000) END AS next_retry_at,
+  last_error,
+  exit_code,
+  worker AS worker_id,
+  strftime('%Y-%m-%dT%H:%M:%S', started_at / 1000, 'unixepoch') || printf('.%03dZ', started_at % 1000) AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%S', completed_at / 1000, 'unixepoch') || printf('.%03dZ', completed_at % 1000) AS completed_at,
+  coalesce(json_extract(spec, '$.tags'), '{}') AS tags,
+  kind,
+  runs,
+  interruptions
+FROM job;
+
+CREATE VIEW attempts AS SELECT
+  job.id AS job_id,
+  attempt.number,
+  attempt.worker AS worker_id,
+  strftime('%Y-%m-%dT%H:%M:%S', attempt.started_at / 1000, 'unixepoch') || printf('.%03dZ', attempt.started_at % 1000) AS started_at,
+  strftime('%Y-%m-%dT%H:%M:%S', attempt.ended_at / 1000, 'unixepoch') || printf('.%03dZ', attempt.ended_at % 1000) AS ended_at,
+  attempt.outcome,
+  CASE WHEN attempt.outcome = 'exited' THEN attempt.exit_number END AS exit_code,
+  CASE WHEN attempt.outcome = 'signaled' THEN attempt.exit_number END AS signal,
+  attempt.charged,
+  attempt.cpu_user_ms / 1000.0 AS cpu_user,
+  attempt.cpu_system_ms / 1000.0 AS cpu_system,
+  attempt.max_rss_kib
+FROM attempt JOIN job ON job.seq = attempt.job;
+
+CREATE VIEW workers AS SELECT
+  id,
+  pid,
+  host,
+  slots,
+  queues,
+  strftime('%Y-%m-%dT%H:%M:%S', started_at / 1000, 'unixepoch') || printf('.%03dZ', started_at % 1000) AS started_at,
+  CASE WHEN stop IS NULL THEN 'active' ELSE 'stopping' END AS state
+FROM worker;

@@ -1,0 +1,51 @@
+//! The readers: a few connections that never write, lent to one closure at a time on a blocking thread.
+
+use std::sync::{Arc, Mutex};
+
+use queuectl_core::limits::READERS;
+use queuectl_core::store::{StoreError, StoreResult};
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use crate::failure::Failure;
+
+/// Opens one more connection.
+pub type Opener = dyn Fn() -> StoreResult<Connection> + Send + Sync;
+
+/// Connections are opened when they are first needed and kept.
+pub struct Readers {
+    open: Arc<Opener>,
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub fn new(first: Connection, open: Arc<Opener>) -> Readers {
+        let idle = Arc::new(Mutex::new(vec![first]));
+        Readers { open, idle, permits: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    /// Runs a closure in one read transaction: it sees one state of the store.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> StoreResult<T> {
+        let permit = self.permits.clone().acquire_owned().await.expect("never closed");
+        let (idle, open) = (self.idle.clone(), self.open.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let kept = idle.lock().expect("no panic while it is held").pop();
+            let connection = match kept {
+                Some(connection) => connection,
+                None => open()?,
+            };
+            let transaction = connection.unchecked_transaction().map_err(|e| Failure::from(e).0)?;
+            let answer = operation(&connection).map_err(|failure| failure.0)?;
+            // Nothing was written; ending it cannot lose anything.
+            drop(transaction);
+            idle.lock().expect("no panic while it is held").push(connection);
+            Ok(answer)
+        });
+        task.await.map_err(|e| StoreError::unavailable("a reader of the store broke off", e))?
+    }
+}

@@ -1,0 +1,194 @@
+//! Settling: a patch lands on the job that its claim fences, with the attempt's row and what it printed.
+
+use queuectl_core::job::Job;
+use queuectl_core::outcome::{Output, OutputBody, Stream};
+use queuectl_core::settle::Patch;
+use queuectl_core::state::{Event, State, transition};
+use queuectl_core::store::{Settle, Settled};
+use queuectl_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::failure::{Failure, damaged};
+use crate::insert::Inserter;
+use crate::rows::{JOB_COLUMNS, RawJob, raw_job};
+
+/// What a landed settle means for others.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Landed {
+    /// A job became ready, or room under a limit.
+    pub work: bool,
+}
+
+/// Settles one outcome, if its claim still holds.
+pub fn settle_one(
+    connection: &Connection,
+    settle: &Settle,
+    now: Timestamp,
+) -> Result<(Settled, Landed), Failure> {
+    let Some(job) = held_by(connection, settle)? else { return Ok((Settled::Lost, Landed::default())) };
+    let patch = settle.patch.clone().landing(job.cancel_requested);
+    let ended_at = now.before(settle.attempt.ended_ago);
+    apply(connection, &job, &patch, Some(settle), ended_at, now)?;
+    insert_attempt(connection, &job, settle, &patch, ended_at, now)?;
+    if patch.event == settle.patch.event {
+        let mut inserter = Inserter::new(connection, now);
+        for job in &settle.inserts {
+            inserter.insert(job)?;
+        }
+    }
+    Ok((Settled::Done, Landed { work: true }))
+}
+
+/// Gives a claim back of which nothing started; false if it does not hold any more.
+pub fn release_one(
+    connection: &Connection,
+    claim: queuectl_core::claim::ClaimToken,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let Some(job) = find_claim(connection, claim)? else { return Ok(false) };
+    let patch = Patch::release().landing(job.cancel_requested);
+    apply(connection, &job, &patch, None, now, now)?;
+    Ok(true)
+}
+
+fn held_by(connection: &Connection, settle: &Settle) -> Result<Option<Job>, Failure> {
+    find_claim(connection, settle.claim)
+}
+
+/// The fence: the job that is processing under exactly this claim.
+fn find_claim(
+    connection: &Connection,
+    claim: queuectl_core::claim::ClaimToken,
+) -> Result<Option<Job>, Failure> {
+    let mut statement = connection.prepare_cached(&format!(
+        "-- settle_fence
+         SELECT {JOB_COLUMNS} FROM job WHERE claim = ? AND incarnation = ? AND state = 'processing'"
+    ))?;
+    let raw = statement.query_row((claim.number as i64, claim.incarnation.0 as i64), raw_job).optional()?;
+    raw.map(RawJob::job).transpose()
+}
+
+/// Writes a landed patch into the job's row. `settle` is none for a release, of which no attempt is recorded.
+fn apply(
+    connection: &Connection,
+    job: &Job,
+    patch: &Patch,
+    settle: Option<&Settle>,
+    ended_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let to = transition(job.state, patch.event).map_err(|e| damaged(e.to_string()))?;
+    let due_at = patch.delay.map_or(job.due_at, |delay| ended_at.after(delay));
+    let ready = to == State::Pending && due_at <= now;
+    let started_at = match settle {
+        None => None,
+        Some(settle) => settle.attempt.started_ago.map(|ago| now.before(ago)).or(job.started_at),
+    };
+    // A success clears the last error; what neither failed nor succeeded says nothing about it.
+    let keeps_error = settle.is_none();
+    let last_error = if keeps_error { job.last_error.clone() } else { patch.last_error.clone() };
+    let exit_code = if keeps_error { job.exit_code } else { patch.exit_code };
+    connection
+        .prepare_cached(
+            "-- settle_apply
+             UPDATE job SET state = ?1, ready = ?2, retrying = ?3, due_at = ?4, attempts = ?5, runs = ?6,
+                            interruptions = ?7, cancel_requested = 0, incarnation = NULL, claim = NULL, owner = NULL,
+                            updated_at = ?8, started_at = ?9, completed_at = ?10, last_error = ?11, exit_code = ?12
+             WHERE seq = ?13",
+        )?
+        .execute(rusqlite::params![
+            to.as_str(),
+            ready,
+            patch.event == Event::Backoff,
+            due_at.millis(),
+            job.attempts + u32::from(patch.charged),
+            job.runs + u32::from(settle.is_some()),
+            job.interruptions + u32::from(patch.interruption),
+            now.millis(),
+            started_at.map(Timestamp::millis),
+            to.is_terminal().then(|| ended_at.millis()),
+            last_error,
+            exit_code,
+            job.seq,
+        ])?;
+    Ok(())
+}
+
+fn insert_attempt(
+    connection: &Connection,
+    job: &Job,
+    settle: &Settle,
+    patch: &Patch,
+    ended_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let attempt = &settle.attempt;
+    let number = job.runs + 1;
+    let started_at = attempt.started_ago.map(|ago| now.before(ago));
+    connection
+        .prepare_cached(
+            "-- attempt_insert
+             INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(rusqlite::params![
+            job.seq,
+            number,
+            settle.claim.incarnation.0 as i64,
+            settle.claim.number as i64,
+            job.worker,
+            started_at.map(Timestamp::millis),
+            ended_at.millis(),
+            attempt.outcome.name(),
+            attempt.outcome.number(),
+            attempt.outcome.message(),
+            patch.charged,
+            attempt.usage.cpu_user.as_millis() as i64,
+            attempt.usage.cpu_system.as_millis() as i64,
+            attempt.usage.max_rss_kib as i64,
+            attempt.leftovers_killed,
+        ])?;
+    insert_output(connection, job.seq, number, Stream::Stdout, &attempt.stdout)?;
+    insert_output(connection, job.seq, number, Stream::Stderr, &attempt.stderr)
+}
+
+fn insert_output(
+    connection: &Connection,
+    seq: i64,
+    number: u32,
+    stream: Stream,
+    output: &Output,
+) -> Result<(), Failure> {
+    if output.bytes_total == 0 {
+        return Ok(());
+    }
+    let (body, file, file_len) = match &output.body {
+        OutputBody::Inline(bytes) => (Some(bytes.as_slice()), None, None),
+        OutputBody::File { name, len } => (None, Some(name.as_str()), Some(*len as i64)),
+    };
+    connection
+        .prepare_cached(
+            "-- output_insert
+             INSERT INTO output VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(rusqlite::params![
+            seq,
+            number,
+            stream_name(stream),
+            output.bytes_total as i64,
+            output.bytes_dropped as i64,
+            output.head_len as i64,
+            output.sha256,
+            body,
+            file,
+            file_len,
+        ])?;
+    Ok(())
+}
+
+/// A stream's name in the table.
+pub fn stream_name(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Stdout => "stdout",
+        Stream::Stderr => "stderr",
+    }
+}

@@ -1,0 +1,1 @@
+//! Test-only building blocks.

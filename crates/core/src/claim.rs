@@ -41,12 +41,11 @@ impl FromStr for ClaimToken {
 
     fn from_str(text: &str) -> Result<ClaimToken, ParseClaimError> {
         let (incarnation, number) = text.split_once('.').ok_or(ParseClaimError)?;
-        if incarnation.len() != 16 {
-            return Err(ParseClaimError);
-        }
         let incarnation = u64::from_str_radix(incarnation, 16).map_err(|_| ParseClaimError)?;
         let number = number.parse().map_err(|_| ParseClaimError)?;
-        Ok(ClaimToken { incarnation: Incarnation(incarnation), number })
+        let token = ClaimToken { incarnation: Incarnation(incarnation), number };
+        // One claim has one spelling: no sign, no capitals, no other number of zeros.
+        if token.to_string() == text { Ok(token) } else { Err(ParseClaimError) }
     }
 }
 

@@ -47,7 +47,14 @@ impl Command {
         match self {
             Command::Shell(line) => line.clone(),
             Command::Argv(words) => {
-                let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+                let mut quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
+                // A plain first word may still be more than a word to a shell.
+                if let Some(first) = quoted.first_mut()
+                    && !first.ends_with('\'')
+                    && (first.contains('=') || KEYWORDS.contains(&first.as_str()))
+                {
+                    *first = format!("'{first}'");
+                }
                 quoted.join(" ")
             }
         }
@@ -83,6 +90,12 @@ fn check_bytes<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<(), Comm
     }
     if total > COMMAND_BYTES_MAX { Err(CommandError::TooLong(total)) } else { Ok(()) }
 }
+
+/// Words that a shell takes for its own where a command begins.
+const KEYWORDS: &[&str] = &[
+    "case", "coproc", "do", "done", "elif", "else", "esac", "fi", "for", "function", "if", "in", "select",
+    "then", "time", "until", "while",
+];
 
 /// Quotes one word for a POSIX shell; bytes that are not UTF-8 show as `$'\xNN'`, which bash and zsh read back.
 fn quote(word: &[u8]) -> String {

@@ -82,6 +82,8 @@ pub const STORE_BUSY_MAX: Duration = Duration::from_secs(30);
 pub const GROUP_COMMIT_MAX: usize = 256;
 /// Most requests that wait for the writer thread; more block their callers.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
+/// Longest path of a database file, in bytes: SQLite takes 512, less the suffixes of its log and its end mark.
+pub const DATABASE_PATH_BYTES_MAX: usize = 500;
 /// Connections that read beside the writer.
 pub const READERS: usize = 2;
 /// Jobs deleted in one transaction of `clear`, `purge` and the retention duty.

@@ -187,6 +187,8 @@ fn parse_millis(value: &str) -> Result<Duration, String> {
     match value.trim().parse::<u64>() {
         Ok(millis) if millis <= limits::DURATION_MS_MAX as u64 => Ok(Duration::from_millis(millis)),
         Ok(_) => Err("at most a hundred years".to_owned()),
+        // Read as a duration, a bare fraction would be seconds.
+        Err(_) if value.trim().parse::<f64>().is_ok() => Err("whole milliseconds, or with a unit".to_owned()),
         Err(_) => parse_duration(value).map_err(|e| e.to_string()),
     }
 }
@@ -210,11 +212,11 @@ fn parse_switch(value: &str) -> Option<bool> {
 pub fn parse_bytes(value: &str) -> Option<u64> {
     let text = value.trim().to_ascii_uppercase();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor = match text[digits.len()..].trim_end_matches('B').trim_end_matches('I') {
-        "" => 1,
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
+    let factor = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
         _ => return None,
     };
     digits.trim().parse::<u64>().ok()?.checked_mul(factor)

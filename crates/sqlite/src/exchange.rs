@@ -8,7 +8,6 @@ use queuectl_core::store::{
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::clock;
 use crate::failure::{Failure, damaged};
 use crate::open::SqliteStore;
 use crate::rows::{processing, token};
@@ -21,13 +20,17 @@ use crate::writer::{Rings, Verdict};
 impl Exchange for SqliteStore {
     async fn exchange(&self, request: ExchangeRequest) -> StoreResult<ExchangeReply> {
         if request.settles.is_empty() && request.releases.is_empty() {
-            let peeked = request.clone();
-            let reply = self.readers.run(move |connection| peek(connection, &peeked)).await?;
+            let (peeked, clock) = (request.clone(), self.clock.clone());
+            let reply = self.readers.run(move |connection| peek(connection, &peeked, clock.now())).await?;
             if let Some(reply) = reply {
                 return Ok(reply);
             }
         }
-        self.write(move |connection, rings| exchange(connection, &request, rings).map(Verdict::Keep)).await
+        let clock = self.clock.clone();
+        self.write(move |connection, rings| {
+            exchange(connection, &request, clock.now(), rings).map(Verdict::Keep)
+        })
+        .await
     }
 
     async fn claims_of(&self, owner: &str) -> StoreResult<Vec<Claim>> {
@@ -60,8 +63,11 @@ impl Exchange for SqliteStore {
 }
 
 /// The reply of an exchange that has nothing to write; `None` if it has.
-fn peek(connection: &Connection, request: &ExchangeRequest) -> Result<Option<ExchangeReply>, Failure> {
-    let now = clock::now();
+fn peek(
+    connection: &Connection,
+    request: &ExchangeRequest,
+    now: Timestamp,
+) -> Result<Option<ExchangeReply>, Failure> {
     let queues = take::open_queues(connection, &request.take)?;
     let next_due = take::next_due(connection, &request.take, &queues)?;
     let finds_work = match &request.take.only {
@@ -77,9 +83,9 @@ fn peek(connection: &Connection, request: &ExchangeRequest) -> Result<Option<Exc
 fn exchange(
     connection: &Connection,
     request: &ExchangeRequest,
+    now: Timestamp,
     rings: &mut Rings,
 ) -> Result<ExchangeReply, Failure> {
-    let now = clock::now();
     let mut settled = Vec::with_capacity(request.settles.len());
     for settle in &request.settles {
         settled.push(settle_alone(connection, settle, now, rings)?);

@@ -12,7 +12,6 @@ use queuectl_core::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use crate::clock;
 use crate::failure::{Failure, damaged};
 use crate::insert::insert_all;
 use crate::open::SqliteStore;
@@ -22,12 +21,13 @@ use crate::writer::Verdict;
 #[async_trait]
 impl Jobs for SqliteStore {
     async fn now(&self) -> StoreResult<Timestamp> {
-        Ok(clock::now())
+        Ok(self.clock.now())
     }
 
     async fn insert(&self, jobs: Vec<NewJob>) -> StoreResult<Inserted> {
+        let clock = self.clock.clone();
         self.write(move |connection, rings| {
-            if let Some(id) = insert_all(connection, &jobs, clock::now())? {
+            if let Some(id) = insert_all(connection, &jobs, clock.now())? {
                 return Ok(Verdict::Undo(Inserted::Duplicate(id)));
             }
             rings.work = true;
@@ -46,8 +46,8 @@ impl Jobs for SqliteStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> StoreResult<Vec<Job>> {
-        let filter = filter.clone();
-        self.readers.run(move |connection| list(connection, &filter, page, clock::now())).await
+        let (filter, clock) = (filter.clone(), self.clock.clone());
+        self.readers.run(move |connection| list(connection, &filter, page, clock.now())).await
     }
 
     async fn find_prefix(&self, prefix: &str, limit: usize) -> StoreResult<Vec<JobId>> {
@@ -68,13 +68,14 @@ impl Jobs for SqliteStore {
     }
 
     async fn counts(&self) -> StoreResult<Vec<Count>> {
-        self.readers.run(|connection| counts(connection, clock::now())).await
+        let clock = self.clock.clone();
+        self.readers.run(move |connection| counts(connection, clock.now())).await
     }
 
     async fn cancel(&self, ids: &[JobId]) -> StoreResult<Vec<Cancelled>> {
-        let ids = ids.to_vec();
+        let (ids, clock) = (ids.to_vec(), self.clock.clone());
         self.write(move |connection, rings| {
-            let now = clock::now();
+            let now = clock.now();
             let results = ids.iter().map(|id| cancel(connection, id, now)).collect::<Result<Vec<_>, _>>()?;
             rings.work |= results.iter().any(|what| matches!(what, Cancelled::Requested { .. }));
             rings.outcome |= results.contains(&Cancelled::Now);
@@ -84,9 +85,9 @@ impl Jobs for SqliteStore {
     }
 
     async fn retry(&self, ids: &[JobId], scope: RetryScope) -> StoreResult<Vec<Retried>> {
-        let ids = ids.to_vec();
+        let (ids, clock) = (ids.to_vec(), self.clock.clone());
         self.write(move |connection, rings| {
-            let now = clock::now();
+            let now = clock.now();
             let results =
                 ids.iter().map(|id| retry(connection, id, scope, now)).collect::<Result<Vec<_>, _>>()?;
             rings.work |=
@@ -97,9 +98,10 @@ impl Jobs for SqliteStore {
     }
 
     async fn delete(&self, selection: Selection) -> StoreResult<Deleted> {
+        let clock = self.clock.clone();
         self.write(move |connection, rings| {
             rings.outcome = true;
-            Ok(Verdict::Keep(delete(connection, &selection, clock::now())?))
+            Ok(Verdict::Keep(delete(connection, &selection, clock.now())?))
         })
         .await
     }

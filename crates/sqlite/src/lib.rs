@@ -7,10 +7,12 @@ mod attempts;
 mod clock;
 mod exchange;
 mod failure;
+mod file;
 mod insert;
 mod jobs;
 mod open;
 mod queues;
+mod random;
 mod readers;
 mod ring;
 mod rows;
@@ -22,4 +24,5 @@ mod wakeups;
 mod workers;
 mod writer;
 
+pub use clock::Clock;
 pub use open::{Access, OpenOptions, SqliteStore};

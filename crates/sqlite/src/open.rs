@@ -1,16 +1,18 @@
 //! Opening a database: where it is, whose it is, which version it has, and what every connection is set to.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use queuectl_core::limits::STORE_BUSY_MAX;
 use queuectl_core::store::{Place, Store, StoreError, StoreResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::OnceCell;
 
+use crate::clock::{Clock, Deadline};
 use crate::failure::Failure;
+use crate::file::{exists, make_file, real_path, refuse_network};
 use crate::readers::Readers;
 use crate::schema;
 use crate::writer::{Rings, Verdict, Writer};
@@ -40,8 +42,11 @@ pub enum Access {
 pub struct SqliteStore {
     pub(crate) readers: Readers,
     pub(crate) place: Place,
+    pub(crate) clock: Clock,
+    /// The file, by no link.
+    pub(crate) path: PathBuf,
     /// Started by the first write.
-    writer: Mutex<Option<Writer>>,
+    writer: OnceCell<Writer>,
 }
 
 impl Store for SqliteStore {
@@ -53,11 +58,16 @@ impl Store for SqliteStore {
 impl SqliteStore {
     /// Opens the database. Errors say what is wrong with it and what to do; a newer schema is refused before any write.
     pub async fn open(options: OpenOptions) -> StoreResult<Option<SqliteStore>> {
-        let task = tokio::task::spawn_blocking(move || SqliteStore::open_blocking(&options));
+        SqliteStore::open_with_clock(options, Clock::system()).await
+    }
+
+    /// Opens the database with another clock than the system's: for tests that move time.
+    pub async fn open_with_clock(options: OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
+        let task = tokio::task::spawn_blocking(move || SqliteStore::open_blocking(&options, clock));
         task.await.map_err(|e| StoreError::unavailable("opening the store broke off", e))?
     }
 
-    fn open_blocking(options: &OpenOptions) -> StoreResult<Option<SqliteStore>> {
+    fn open_blocking(options: &OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
         let path = std::path::absolute(&options.path)
             .map_err(|e| StoreError::unavailable(format!("bad path {}", options.path.display()), e))?;
         let create = options.access == Access::CreateOrMigrate;
@@ -66,20 +76,32 @@ impl SqliteStore {
                 what: format!("SQLite {} is too old; at least 3.51.3 is needed", rusqlite::version()),
             });
         }
+        refuse_network(&path)?;
         if create {
             make_file(&path)?;
         } else if !exists(&path)? {
             return Ok(None);
         }
+        let path = real_path(&path)?;
         refuse_network(&path)?;
         let connection = connect(&path)?;
-        if create {
-            schema::create_or_migrate(&connection, &path).map_err(|e| named(e.0, &path))?;
-        } else if !schema::is_there(&connection).map_err(|e| named(e.0, &path))? {
-            // Another process is just making it.
+        let prepared = || -> Result<bool, Failure> {
+            if create {
+                schema::create_or_migrate(&connection, &path)?;
+            } else if !schema::is_there(&connection)? {
+                // Another process is just making it.
+                return Ok(false);
+            }
+            schema::check_reader(&connection)?;
+            if create {
+                schema::check_writer(&connection)?;
+                schema::claim_identity(&connection, &path, clock.now())?;
+            }
+            Ok(true)
+        };
+        if !prepared().map_err(|failure| named(failure.0, &path))? {
             return Ok(None);
         }
-        schema::check(&connection).map_err(|e| named(e.0, &path))?;
         let reader_path = path.clone();
         let place = Place {
             name: path.display().to_string(),
@@ -87,7 +109,7 @@ impl SqliteStore {
             out_dir: beside(&path, "out"),
         };
         let readers = Readers::new(connection, Arc::new(move || connect(&reader_path)));
-        Ok(Some(SqliteStore { readers, place, writer: Mutex::new(None) }))
+        Ok(Some(SqliteStore { readers, place, clock, path, writer: OnceCell::new() }))
     }
 
     /// Runs an operation on the writer's thread; see [`Writer::run`].
@@ -95,20 +117,20 @@ impl SqliteStore {
         &self,
         operation: impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<T>, Failure> + Send + 'static,
     ) -> StoreResult<T> {
-        self.writer()?.run(operation).await
+        let writer = self.writer.get_or_try_init(|| self.start_writer()).await?;
+        writer.run(operation).await
     }
 
-    fn writer(&self) -> StoreResult<Writer> {
-        let mut started = self.writer.lock().expect("no panic while it is held");
-        if let Some(writer) = &*started {
-            return Ok(writer.clone());
-        }
-        let path = Path::new(&self.place.name);
-        let connection = connect(path)?;
-        schema::claim_identity(&connection, path).map_err(|e| named(e.0, path))?;
-        let writer = Writer::start(connection, self.place.run_dir.clone())?;
-        *started = Some(writer.clone());
-        Ok(writer)
+    async fn start_writer(&self) -> StoreResult<Writer> {
+        let (path, run_dir, clock) = (self.path.clone(), self.place.run_dir.clone(), self.clock.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let connection = connect(&path)?;
+            schema::check_writer(&connection)
+                .and_then(|()| schema::claim_identity(&connection, &path, clock.now()))
+                .map_err(|failure| named(failure.0, &path))?;
+            Writer::start(connection, run_dir)
+        });
+        task.await.map_err(|e| StoreError::unavailable("starting the writer broke off", e))?
     }
 }
 
@@ -132,68 +154,12 @@ fn named(error: StoreError, path: &Path) -> StoreError {
     }
 }
 
-fn exists(path: &Path) -> StoreResult<bool> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Err(StoreError::Unavailable {
-            what: format!("{} is a directory, not a database file", path.display()),
-            source: None,
-        }),
-        Ok(found) => Ok(found.len() > 0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(StoreError::unavailable(format!("cannot look at {}", path.display()), error)),
-    }
-}
-
-/// Makes the file with its final mode if there is none. An existing one is never opened outside SQLite: closing it
-/// would drop this process's locks.
-fn make_file(path: &Path) -> StoreResult<()> {
-    if let Some(parent) = path.parent() {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .map_err(|e| StoreError::unavailable(format!("cannot create {}", parent.display()), e))?;
-    }
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => exists(path).map(drop),
-        Err(error) => Err(StoreError::unavailable(format!("cannot create {}", path.display()), error)),
-    }
-}
-
-/// Locks and shared memory of the write-ahead log do not work between machines.
-fn refuse_network(path: &Path) -> StoreResult<()> {
-    const NETWORK: &[(i64, &str)] = &[
-        (0x6969, "NFS"),
-        (0x517b, "SMB"),
-        (0xff53_4d42, "CIFS"),
-        (0xfe53_4d42, "SMB2"),
-        (0x5346_414f, "AFS"),
-        (0x0102_1997, "9p"),
-        (0x00c3_6400, "Ceph"),
-        (0x0bd0_0bd0, "Lustre"),
-    ];
-    let Ok(found) = rustix::fs::statfs(path) else { return Ok(()) };
-    let magic = found.f_type & 0xffff_ffff;
-    match NETWORK.iter().find(|(number, _)| *number == magic) {
-        None => Ok(()),
-        Some((_, name)) => Err(StoreError::Unavailable {
-            what: format!(
-                "{} is on {name}, a network file system, where SQLite cannot keep its promises; \
-                 put the database on a local disk",
-                path.display()
-            ),
-            source: None,
-        }),
-    }
-}
-
 /// A connection as every one of ours is set.
 fn connect(path: &Path) -> StoreResult<Connection> {
     let open = || -> Result<Connection, Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(STORE_BUSY_MAX)?;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_handler(Some(wait_turn()))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         patiently(|| {
             connection.execute_batch(
@@ -207,30 +173,37 @@ fn connect(path: &Path) -> StoreResult<Connection> {
     open().map_err(|failure| named(failure.0, path))
 }
 
+/// Waits for another process's transaction. SQLite's own handler sleeps ever longer, up to a tenth of a second, so that
+/// in a crowd the one who has waited longest is the least likely to get its turn; this one keeps asking.
+fn wait_turn() -> impl FnMut(i32) -> bool + Send + 'static {
+    const PAUSE: Duration = Duration::from_micros(250);
+    const PAUSES_MAX: u32 = 12;
+    let mut deadline = Deadline::after(STORE_BUSY_MAX);
+    move |asked| {
+        if asked == 0 {
+            deadline = Deadline::after(STORE_BUSY_MAX);
+        }
+        thread::sleep(PAUSE * (asked as u32 + 1).min(PAUSES_MAX));
+        !deadline.has_passed()
+    }
+}
+
 /// Repeats what SQLite answers with "busy" without waiting, as it does while a log is made or recovered.
 pub fn patiently<T>(operation: impl Fn() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
-    let mut left = STORE_BUSY_MAX.as_millis() / PAUSE.as_millis();
+    const PAUSE: Duration = Duration::from_millis(5);
+    let deadline = Deadline::after(STORE_BUSY_MAX);
     loop {
         match operation() {
             Err(error)
-                if left > 0
+                if !deadline.has_passed()
                     && matches!(
                         error.sqlite_error_code(),
                         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
                     ) =>
             {
-                left -= 1;
-                std::thread::sleep(PAUSE);
+                thread::sleep(PAUSE);
             }
             other => return other,
         }
     }
-}
-
-/// The file's identity, as the database records it.
-pub fn identity(path: &Path) -> StoreResult<(i64, i64)> {
-    let found = fs::metadata(path)
-        .map_err(|e| StoreError::unavailable(format!("cannot look at {}", path.display()), e))?;
-    Ok((found.dev() as i64, found.ino() as i64))
 }

@@ -5,11 +5,13 @@ use std::path::Path;
 use queuectl_core::outcome::{Interruption, Outcome, Output, Usage};
 use queuectl_core::settle::{Tally, decide};
 use queuectl_core::store::{AttemptRecord, Settle, StoreError};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use queuectl_core::time::Timestamp;
+use rusqlite::{Connection, TransactionBehavior};
 
-use crate::clock;
 use crate::failure::Failure;
-use crate::open::{identity, patiently};
+use crate::file::identity;
+use crate::open::patiently;
+use crate::random::draw;
 use crate::rows;
 use crate::settle::settle_one;
 
@@ -18,19 +20,32 @@ const VERSION: i64 = 1;
 const MIN_READER: i64 = 1;
 const MIN_WRITER: i64 = 1;
 
+/// Tables by which a database of ours is known.
+const KNOWN_BY: i64 = 3;
+
 /// True once the schema has been committed.
 pub fn is_there(connection: &Connection) -> Result<bool, Failure> {
-    let found = patiently(|| {
-        connection
-            .query_row(
-                "-- schema_is_there
-                 SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'",
-                [],
-                |_| Ok(()),
-            )
-            .optional()
-    })?;
-    Ok(found.is_some())
+    let (ours, all) = tables(connection)?;
+    if ours < KNOWN_BY && all > 0 {
+        return Err(Failure(StoreError::Unavailable {
+            what: "this is a SQLite database of another program; name another file with --db".to_owned(),
+            source: None,
+        }));
+    }
+    Ok(ours == KNOWN_BY)
+}
+
+/// How many of our tables there are, and how many things in all, in one look.
+fn tables(connection: &Connection) -> Result<(i64, i64), Failure> {
+    Ok(patiently(|| {
+        connection.query_row(
+            "-- schema_tables
+             SELECT count(*) FILTER (WHERE type = 'table' AND name IN ('meta', 'job', 'counts')), count(*)
+             FROM sqlite_schema",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    })?)
 }
 
 /// Makes the schema where there is none. Many processes may try at once; one of them does it.
@@ -38,24 +53,19 @@ pub fn create_or_migrate(connection: &Connection, path: &Path) -> Result<(), Fai
     if is_there(connection)? {
         return Ok(());
     }
-    let foreign: i64 = connection.query_row(
-        "-- schema_foreign
-         SELECT count(*) FROM sqlite_schema",
-        [],
-        |row| row.get(0),
-    )?;
-    if foreign > 0 {
+    // Both hold only if they come before the log and the first table.
+    let mode: String = patiently(|| {
+        connection.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL")?;
+        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
+    })?;
+    if mode != "wal" {
         return Err(Failure(StoreError::Unavailable {
-            what: "this is a SQLite database of another program; name another file with --db".to_owned(),
+            what: format!(
+                "the file system keeps no write-ahead log (SQLite says `{mode}`); put the database on a local disk"
+            ),
             source: None,
         }));
     }
-    // Both hold only if they come before the log and the first table.
-    patiently(|| {
-        connection.execute_batch(
-            "PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL",
-        )
-    })?;
     let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     if is_there(&transaction)? {
         return Ok(());
@@ -65,21 +75,35 @@ pub fn create_or_migrate(connection: &Connection, path: &Path) -> Result<(), Fai
     transaction.execute(
         "-- schema_meta
          INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0)",
-        (VERSION, MIN_READER, MIN_WRITER, draw_incarnation(), device, inode),
+        (VERSION, MIN_READER, MIN_WRITER, draw() as i64, device, inode),
     )?;
     transaction.commit()?;
     Ok(())
 }
 
-/// Refuses a schema that this binary may not use.
-pub fn check(connection: &Connection) -> Result<(), Failure> {
-    let (version, min_reader, min_writer): (i64, i64, i64) = connection.query_row(
-        "-- schema_check
-         SELECT version, min_reader, min_writer FROM meta",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
-    if min_reader.max(min_writer) > VERSION {
+/// Refuses a schema that this binary may not read.
+pub fn check_reader(connection: &Connection) -> Result<(), Failure> {
+    check(
+        connection,
+        "-- schema_reader
+         SELECT version, min_reader FROM meta",
+    )
+}
+
+/// Refuses a schema that this binary may not write. Asked in every writing transaction, for a newer binary may have
+/// migrated the store since it was opened.
+pub fn check_writer(connection: &Connection) -> Result<(), Failure> {
+    check(
+        connection,
+        "-- schema_writer
+         SELECT version, min_writer FROM meta",
+    )
+}
+
+fn check(connection: &Connection, sql: &str) -> Result<(), Failure> {
+    let (version, needed): (i64, i64) =
+        connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if needed > VERSION {
         return Err(Failure(StoreError::Incompatible {
             what: format!(
                 "the database has schema {version}, and this queuectl knows up to {VERSION}; use a newer queuectl"
@@ -89,25 +113,31 @@ pub fn check(connection: &Connection) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Before the first write: a database that finds itself in another file was copied or restored. It becomes a store of
-/// its own then: a new incarnation, and the claims that the copy carries go back, for nobody here holds them.
-pub fn claim_identity(connection: &Connection, path: &Path) -> Result<(), Failure> {
-    let here = identity(path)?;
-    let recorded = |connection: &Connection| -> Result<(i64, i64), Failure> {
-        Ok(connection.query_row(
+/// False if the database finds itself in another file than its own, so that its claims are another store's.
+pub fn is_at_home(connection: &Connection, path: &Path) -> Result<bool, Failure> {
+    Ok(recorded_identity(connection)? == identity(path)?)
+}
+
+fn recorded_identity(connection: &Connection) -> Result<(i64, i64), Failure> {
+    Ok(connection
+        .prepare_cached(
             "-- schema_identity
              SELECT device, inode FROM meta",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?)
-    };
-    if recorded(connection)? == here {
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Before the first write: a database that finds itself in another file was copied or restored. It becomes a store of
+/// its own then: a new incarnation, and the claims that the copy carries go back, for nobody here holds them.
+pub fn claim_identity(connection: &Connection, path: &Path, now: Timestamp) -> Result<(), Failure> {
+    if is_at_home(connection, path)? {
         return Ok(());
     }
     let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    if recorded(&transaction)? == here {
+    if is_at_home(&transaction, path)? {
         return Ok(());
     }
+    let (device, inode) = identity(path)?;
     for job in rows::processing(&transaction, None)? {
         let outcome = Outcome::Interrupted(Interruption::Stop);
         let tally = Tally { attempts: job.attempts, interruptions: job.interruptions };
@@ -125,19 +155,14 @@ pub fn claim_identity(connection: &Connection, path: &Path) -> Result<(), Failur
             },
             inserts: Vec::new(),
         };
-        settle_one(&transaction, &settle, clock::now())?;
+        settle_one(&transaction, &settle, now)?;
     }
     transaction.execute_batch("-- schema_forget_workers\nDELETE FROM worker")?;
     transaction.execute(
         "-- schema_new_identity
          UPDATE meta SET incarnation = ?, device = ?, inode = ?",
-        (draw_incarnation(), here.0, here.1),
+        (draw() as i64, device, inode),
     )?;
     transaction.commit()?;
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "an incarnation is random by definition")]
-fn draw_incarnation() -> i64 {
-    getrandom::u64().expect("the kernel's random numbers") as i64
 }

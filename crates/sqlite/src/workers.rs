@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use queuectl_core::store::{StopMode, StoreResult, WorkerRow, Workers};
 use queuectl_core::time::Timestamp;
 
-use crate::clock;
 use crate::failure::{Failure, damaged};
 use crate::open::SqliteStore;
 use crate::rows::queue_name;
@@ -13,6 +12,7 @@ use crate::writer::Verdict;
 #[async_trait]
 impl Workers for SqliteStore {
     async fn register(&self, worker: WorkerRow) -> StoreResult<()> {
+        let clock = self.clock.clone();
         self.write(move |connection, rings| {
             rings.outcome = true;
             let queues: Vec<&str> =
@@ -29,7 +29,7 @@ impl Workers for SqliteStore {
                     worker.slots,
                     queues.join(","),
                     worker.only_job,
-                    clock::now().millis(),
+                    clock.now().millis(),
                     worker.stop.map(stop_name),
                     &worker.version,
                 ))?;

@@ -179,11 +179,14 @@ fn to_bytes(bytes: &[u8]) -> Bytes {
 fn from_bytes(bytes: Bytes) -> Result<Vec<u8>, StoreError> {
     match bytes {
         Bytes::Text(text) => Ok(text.into_bytes()),
-        Bytes::Hex { hex } => hex
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap_or("?"), 16))
-            .collect::<Result<_, _>>()
-            .map_err(|_| StoreError::Damaged { what: format!("`{hex}` is not hexadecimal") }),
+        Bytes::Hex { hex } => {
+            let digit = |byte: u8| char::from(byte).to_digit(16);
+            let byte = |pair: &[u8]| match *pair {
+                [high, low] => Some((digit(high)? << 4 | digit(low)?) as u8),
+                _ => None,
+            };
+            let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(byte).collect();
+            bytes.ok_or_else(|| StoreError::Damaged { what: format!("`{hex}` is not hexadecimal") })
+        }
     }
 }

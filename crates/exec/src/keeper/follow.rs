@@ -14,8 +14,8 @@ pub(super) enum Followed<'a> {
     Unknown,
 }
 
-/// Queues pieces of output until the connection has enough to do or has everything there is.
-pub(super) fn pump<'a>(peer: &mut Peer, find: impl Fn(ClaimKey) -> Followed<'a>) {
+/// Queues pieces of output until the connection has enough to do or has everything there is. True if there is more.
+pub(super) fn pump<'a>(peer: &mut Peer, find: impl Fn(ClaimKey) -> Followed<'a>) -> bool {
     let mut at = 0;
     while at < peer.follows.len() {
         let claim = peer.follows[at].claim;
@@ -35,7 +35,7 @@ pub(super) fn pump<'a>(peer: &mut Peer, find: impl Fn(ClaimKey) -> Followed<'a>)
             // The next one has its turn first when there is room again.
             let next = (at + 1) % peer.follows.len();
             peer.follows.rotate_left(next);
-            return;
+            return true;
         }
         if ended {
             peer.send(&Event::Ended { claim });
@@ -44,6 +44,7 @@ pub(super) fn pump<'a>(peer: &mut Peer, find: impl Fn(ClaimKey) -> Followed<'a>)
             at += 1;
         }
     }
+    false
 }
 
 fn next_piece(follow: &mut Follow, output: &Output) -> Option<Event> {

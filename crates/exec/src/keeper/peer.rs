@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub decoder: FrameDecoder,
     pub greeted: bool,
     pub follows: Vec<Follow>,
+    /// There was more to follow than was queued.
+    pub hungry: bool,
     outbox: VecDeque<u8>,
     interest: Interest,
     /// Too much waits to be written; what it asks for can wait as well.
@@ -47,6 +49,7 @@ impl Peer {
             decoder: FrameDecoder::new(),
             greeted: false,
             follows: Vec::new(),
+            hungry: false,
             outbox: VecDeque::new(),
             interest: Interest::Read,
             choked: false,

@@ -144,7 +144,7 @@ impl Keeper {
     pub(super) fn feed_followers(&mut self) {
         let Keeper { peers, by_claim, attempts, ended, .. } = self;
         for peer in peers.values_mut().filter(|peer| !peer.follows.is_empty()) {
-            pump(peer, |claim| {
+            peer.hungry = pump(peer, |claim| {
                 if let Some(output) = ended.get(&claim) {
                     return Followed::Ended(output);
                 }
@@ -162,6 +162,8 @@ impl Keeper {
             if peer.flush(&self.poll).is_err() {
                 broken.push(serial);
             }
+            // With bytes left over, the kernel says when there is room.
+            self.busy |= peer.hungry && peer.backlog() == 0;
         }
         for serial in broken {
             self.hang_up(serial);

@@ -4,6 +4,11 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 
+const SIGNAL_MAX: libc::c_int = 64;
+/// The kernel's own record of a disposition has four words, or fewer.
+const KERNEL_ACTION_WORDS: usize = 8;
+const KERNEL_SET_BYTES: usize = 8;
+
 /// What the signals since the last look mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -67,16 +72,12 @@ impl AsFd for SignalReader {
 ///
 /// Exec keeps ignored signals ignored, and our children are to have none.
 pub(crate) fn reset_dispositions() {
-    for signal in 1..=libc::SIGRTMAX() {
-        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: the pointers are valid for the calls; reading a disposition has no effect, and only ignored signals
-        // are set back to their default. Numbers that the C library keeps to itself are refused, which is fine.
-        unsafe {
-            if libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) != 0 {
-                continue;
-            }
-            if signal != libc::SIGPIPE && (*action.as_ptr()).sa_sigaction == libc::SIG_IGN {
-                libc::signal(signal, libc::SIG_DFL);
+    for signal in 1..=SIGNAL_MAX {
+        if signal != libc::SIGPIPE && is_ignored(signal) {
+            let default = [0_u64; KERNEL_ACTION_WORDS];
+            // SAFETY: as in `is_ignored`; all zeros is the default disposition.
+            unsafe {
+                libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, KERNEL_SET_BYTES);
             }
         }
     }
@@ -84,4 +85,14 @@ pub(crate) fn reset_dispositions() {
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
     }
+}
+
+/// Asks the kernel, because the C library keeps two signals to itself, and those can be ignored, too.
+fn is_ignored(signal: libc::c_int) -> bool {
+    let mut action = [0_u64; KERNEL_ACTION_WORDS];
+    // SAFETY: reading a disposition has no effect; the kernel's record (handler, flags, restorer, set) is smaller than
+    // the place for it, and the handler is its first word.
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, 0, action.as_mut_ptr(), KERNEL_SET_BYTES) };
+    result == 0 && action[0] == libc::SIG_IGN as u64
 }

@@ -1,0 +1,7 @@
+//! End to end: the real binary, real processes, real crashes.
+
+mod crash;
+mod part_a;
+mod rude;
+mod stage;
+mod together;

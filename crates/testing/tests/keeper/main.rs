@@ -1,0 +1,9 @@
+//! The keeper with real processes: how attempts end, what becomes of their trees, what is kept of their output, and what
+//! a death of worker or keeper leaves.
+
+mod deaths;
+mod endings;
+mod following;
+mod harness;
+mod leftovers;
+mod output;

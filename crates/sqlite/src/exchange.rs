@@ -149,7 +149,7 @@ fn words_for(
         settled: Vec::new(),
         cancels: cancels(connection, &request.owner)?,
         stop: stop(connection, &request.worker)?,
-        drained: request.drain && take::is_drained(queues, next_due, now),
+        drained: request.drain && take::is_drained(connection, &request.take, queues, now)?,
         next_due: next_due.map(|due| due.since(now)),
         settings: settings.filter(|settings: &Settings| settings.version != request.settings_seen),
     })

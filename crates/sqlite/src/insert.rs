@@ -36,7 +36,6 @@ impl<'a> Inserter<'a> {
         };
         let spec = &job.spec;
         let environment = self.environment(job)?;
-        self.queue(&spec.queue)?;
         let inserted = self
             .connection
             .prepare_cached(
@@ -62,7 +61,11 @@ impl<'a> Inserter<'a> {
                 spec.command.as_ref().map(queuectl_core::command::Command::digest),
                 environment,
             ))?;
-        Ok(inserted == 1)
+        if inserted == 0 {
+            return Ok(false);
+        }
+        self.queue(&spec.queue)?;
+        Ok(true)
     }
 
     fn queue(&mut self, queue: &QueueName) -> Result<(), Failure> {

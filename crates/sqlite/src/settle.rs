@@ -26,6 +26,8 @@ pub fn settle_one(
     now: Timestamp,
 ) -> Result<(Settled, Landed), Failure> {
     let Some(job) = held_by(connection, settle)? else { return Ok((Settled::Lost, Landed::default())) };
+    // Refused before anything else looks at it: the patch comes from outside.
+    transition(job.state, settle.patch.event).map_err(|e| damaged(e.to_string()))?;
     let patch = settle.patch.clone().landing(job.cancel_requested);
     let ended_at = now.before(settle.attempt.ended_ago);
     apply(connection, &job, &patch, Some(settle), ended_at, now)?;

@@ -87,7 +87,8 @@ pub struct ExchangeReply {
     /// Claims of this owner whose cancellation is asked for.
     pub cancels: Vec<ClaimToken>,
     pub stop: Option<StopMode>,
-    /// Nothing is ready, backing off or due in the unpaused queues that the worker takes. Always false unless asked.
+    /// Nothing of the worker's kinds is ready, backing off or due in the unpaused queues that it takes. Always false
+    /// unless asked.
     pub drained: bool,
     /// How long until the next job that this worker could run is due, if one waits for its time.
     pub next_due: Option<Duration>,

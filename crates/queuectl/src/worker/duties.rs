@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::recovery;
+use super::recovery::Recovery;
 use crate::client::Client;
 
 /// Every so many passes of recovery the store's rows are looked through as well.
@@ -24,6 +24,7 @@ pub struct Duties {
     task: JoinHandle<()>,
     stop: Arc<Notify>,
     nudge: Nudge,
+    recovery: Recovery,
 }
 
 /// Asks for a pass of recovery at once.
@@ -39,13 +40,18 @@ impl Nudge {
 /// Starts the duties of one worker.
 pub fn spawn(client: Client) -> Duties {
     let (stop, nudge) = (Arc::new(Notify::new()), Nudge(Arc::new(Notify::new())));
-    let task = tokio::spawn(attend(client, stop.clone(), nudge.clone()));
-    Duties { task, stop, nudge }
+    let recovery = Recovery::new(client.clone());
+    let task = tokio::spawn(attend(client, recovery.clone(), stop.clone(), nudge.clone()));
+    Duties { task, stop, nudge, recovery }
 }
 
 impl Duties {
     pub fn nudge(&self) -> Nudge {
         self.nudge.clone()
+    }
+
+    pub fn recovery(&self) -> Recovery {
+        self.recovery.clone()
     }
 
     /// Lets the pass that runs come to its end.
@@ -55,11 +61,11 @@ impl Duties {
     }
 }
 
-async fn attend(client: Client, stop: Arc<Notify>, nudge: Nudge) {
+async fn attend(client: Client, recovery: Recovery, stop: Arc<Notify>, nudge: Nudge) {
     for pass in 0_u64.. {
-        recovery::recover_dead(&client).await;
+        recovery.recover_dead().await;
         if pass.is_multiple_of(STORE_PASSES)
-            && let Err(error) = recovery::recover_rows(&client).await
+            && let Err(error) = recovery.recover_rows().await
         {
             warn!(%error, "cannot look for lost claims");
         }

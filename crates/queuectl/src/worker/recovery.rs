@@ -4,6 +4,7 @@
 //! the finder anywhere between leaves it to the next one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use queuectl_core::claim::ClaimToken;
 use queuectl_core::limits::SETTLES_MAX;
@@ -13,6 +14,7 @@ use queuectl_core::store::{Claim, ExchangeRequest, Settle, Settled, StoreResult,
 use queuectl_exec::protocol::ClaimKey;
 use queuectl_exec::rundir::{self, Kind};
 use queuectl_exec::{Estate, Remains, now_boot_ms, sweep, try_take};
+use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
 use super::link::boot_mark;
@@ -21,48 +23,63 @@ use super::turn::sync_record;
 use crate::client::Client;
 use crate::error::Error;
 
-/// Takes over from every keeper and worker of this run directory that has died. What fails is logged and tried again
-/// with the next pass.
-pub async fn recover_dead(client: &Client) {
-    let run_dir = client.place().run_dir;
-    let entries = match rundir::list(&run_dir) {
-        Ok(entries) => entries,
-        Err(error) => {
-            warn!(%error, "cannot look for dead workers");
-            return;
-        }
-    };
-    for entry in entries {
-        let result = match entry.kind {
-            Kind::Keeper => recover_keeper(client, &entry.id).await,
-            Kind::Worker => bury_worker(client, &entry.id).await,
-        };
-        if let Err(error) = result {
-            warn!(id = %entry.id, %error, "cannot recover what a dead process left; trying again");
-        }
-    }
+/// Recovery on behalf of one worker, one pass at a time: whoever asks for a pass gets one that began after he asked.
+#[derive(Clone)]
+pub struct Recovery {
+    client: Client,
+    gate: Arc<Mutex<()>>,
 }
 
-/// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive.
-pub async fn recover_rows(client: &Client) -> Result<(), Error> {
-    let run_dir = client.place().run_dir;
-    for worker in client.store.workers().await? {
-        if !rundir::is_alive(&run_dir, Kind::Worker, &worker.id).unwrap_or(true) {
-            client.store.retire(&worker.id).await?;
+impl Recovery {
+    pub fn new(client: Client) -> Recovery {
+        Recovery { client, gate: Arc::default() }
+    }
+
+    /// Takes over from every keeper and worker of this run directory that has died. What fails is logged and tried
+    /// again with the next pass.
+    pub async fn recover_dead(&self) {
+        let _gate = self.gate.lock().await;
+        let client = &self.client;
+        let entries = match rundir::list(&client.place().run_dir) {
+            Ok(entries) => entries,
+            Err(error) => {
+                warn!(%error, "cannot look for dead workers");
+                return;
+            }
+        };
+        for entry in entries {
+            let result = match entry.kind {
+                Kind::Keeper => recover_keeper(client, &entry.id).await,
+                Kind::Worker => bury_worker(client, &entry.id).await,
+            };
+            if let Err(error) = result {
+                warn!(id = %entry.id, %error, "cannot recover what a dead process left; trying again");
+            }
         }
     }
-    for owner in client.store.owners().await? {
-        let path = run_dir.join(rundir::lock_name(Kind::Keeper, &owner));
-        if path.exists() {
-            continue;
+
+    /// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive.
+    pub async fn recover_rows(&self) -> Result<(), Error> {
+        let _gate = self.gate.lock().await;
+        let client = &self.client;
+        let run_dir = client.place().run_dir;
+        for worker in client.store.workers().await? {
+            if !rundir::is_alive(&run_dir, Kind::Worker, &worker.id).unwrap_or(true) {
+                client.store.retire(&worker.id).await?;
+            }
         }
-        // The last look must come after the file was found missing: an heir settles first and then removes it.
-        let claims = client.store.claims_of(&owner).await?;
-        if !claims.is_empty() {
-            give_back(client, &owner, claims, None).await?;
+        for owner in client.store.owners().await? {
+            if run_dir.join(rundir::lock_name(Kind::Keeper, &owner)).exists() {
+                continue;
+            }
+            // The last look must come after the file was found missing: an heir settles first and then removes it.
+            let claims = client.store.claims_of(&owner).await?;
+            if !claims.is_empty() {
+                give_back(client, &owner, claims, None).await?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 async fn bury_worker(client: &Client, id: &str) -> Result<(), Error> {

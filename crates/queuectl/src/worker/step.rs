@@ -173,6 +173,7 @@ impl Machine {
             Event::Rang => {
                 self.news = true;
                 self.more = true;
+                self.drained = false;
             }
             Event::KeeperReady { owner } => {
                 self.owner = Some(owner);

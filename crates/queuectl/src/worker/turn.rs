@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use super::WorkerReport;
 use super::duties::Duties;
 use super::link::{Launcher, Link, keeper_id};
+use super::recovery::Recovery;
 use super::settling::last_line;
 use super::start::Surroundings;
 use super::step::{Action, Event, Identity, Machine, Report};
-use super::{WorkerReport, recovery};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -34,6 +35,9 @@ pub struct Turns {
     exchange: Option<JoinHandle<Result<ExchangeReply, StoreError>>>,
     synced: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     nudge: super::duties::Nudge,
+    recovery: Recovery,
+    /// Since the last start a pass of recovery has found nothing more to do.
+    confirmed: bool,
     deaths: u32,
     report: WorkerReport,
 }
@@ -57,6 +61,8 @@ impl Turns {
             exchange: None,
             synced: mpsc::channel(SYNCING_MAX),
             nudge: duties.nudge(),
+            recovery: duties.recovery(),
+            confirmed: false,
             deaths: 0,
             report: WorkerReport::default(),
         })
@@ -72,7 +78,14 @@ impl Turns {
         loop {
             let lost = matches!(event, Event::KeeperLost);
             if self.turn(event) {
-                break;
+                if self.machine.is_stopping() || self.confirmed {
+                    break;
+                }
+                // Drained, unless a dead keeper still holds jobs that would come back.
+                self.recovery.recover_dead().await;
+                self.confirmed = true;
+                event = Event::Rang;
+                continue;
             }
             event = if lost && !self.machine.is_stopping() {
                 self.relaunch().await?
@@ -83,7 +96,7 @@ impl Turns {
         match self.link.take() {
             Some(link) => link.leave().await,
             // What the lost keeper ran is settled before this worker goes.
-            None => recovery::recover_dead(&self.client).await,
+            None => self.recovery.recover_dead().await,
         }
         Ok(self.report)
     }
@@ -181,7 +194,10 @@ impl Turns {
 
     fn tell(&mut self, report: Report) {
         match report {
-            Report::Started { job, attempt, slot } => info!(job.id = %job, attempt, slot, "started"),
+            Report::Started { job, attempt, slot } => {
+                self.confirmed = false;
+                info!(job.id = %job, attempt, slot, "started");
+            }
             Report::Settled { job, attempt, to, what } => {
                 self.report.settled += 1;
                 info!(job.id = %job, attempt, state = to, "{what}");

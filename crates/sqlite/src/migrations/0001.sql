@@ -40,7 +40,8 @@ CREATE TABLE batch (
 ) STRICT;
 
 CREATE TABLE job (
-  seq              INTEGER PRIMARY KEY,
+  -- Never given out twice, so that a page of a listing goes on where the last one ended.
+  seq              INTEGER PRIMARY KEY AUTOINCREMENT,
   id               TEXT NOT NULL UNIQUE,
   generated        INTEGER NOT NULL,
   kind             TEXT NOT NULL,

@@ -223,6 +223,12 @@ pub async fn next_due_counts_only_jobs_that_the_worker_can_run(f: &dyn Fixture) 
     assert_eq!(reply.next_due, Some(secs(30)));
 }
 
+pub async fn a_ready_job_waits_for_no_time(f: &dyn Fixture) {
+    insert(f.store(), [job("a")]).await;
+    assert_eq!(Turn::of("w").at(f.store()).await.next_due, None);
+    assert_eq!(Turn::of("w").only("a").at(f.store()).await.next_due, None);
+}
+
 pub async fn next_due_knows_a_backoff_of_the_same_exchange(f: &dyn Fixture) {
     insert(f.store(), [job("a")]).await;
     let held = claim_one(f.store(), "w").await;

@@ -111,6 +111,7 @@ macro_rules! conformance {
                 many_due_jobs_are_promoted_a_bounded_number_at_a_time
                 next_due_tells_how_long_to_sleep
                 next_due_counts_only_jobs_that_the_worker_can_run
+                a_ready_job_waits_for_no_time
                 next_due_knows_a_backoff_of_the_same_exchange
                 a_worker_is_drained_once_nothing_is_left_for_it
             }

@@ -48,11 +48,11 @@ pub fn claim_on(job: &Job) -> Claim {
     Claim { token: job.claim.expect("it runs"), attempt: job.runs + 1, job: job.clone() }
 }
 
-/// Nothing in the unpaused queues that the worker takes is ready, backing off or due.
+/// Nothing that the worker can run is ready, backing off or due in the unpaused queues that it takes.
 pub fn is_drained(state: &State, take: &Take, now: Timestamp) -> bool {
     let waits =
         |job: &Job| job.state == JobState::Pending && (job.ready || job.retrying || job.due_at <= now);
-    !jobs(state).any(|job| is_open(state, take, job) && waits(job))
+    !jobs(state).any(|job| is_open(state, take, job) && has_kind(take, job) && waits(job))
 }
 
 /// The earliest time that a job which this worker takes waits for.

@@ -1,3 +1,5 @@
+//! What the wire types say, field by field.
+
 use std::time::Duration;
 
 use queuectl_core::claim::{ClaimToken, Incarnation};

@@ -1,3 +1,5 @@
+//! The fake keeper keeps its own word.
+
 use queuectl_exec::protocol::Leftovers;
 
 use super::*;

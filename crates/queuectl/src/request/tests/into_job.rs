@@ -1,3 +1,5 @@
+//! Tests of `request::into_job`.
+
 use std::time::Duration;
 
 use jiff::tz::TimeZone;

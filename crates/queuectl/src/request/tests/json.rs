@@ -1,3 +1,5 @@
+//! Tests of `request::json`.
+
 use std::time::Duration;
 
 use queuectl_core::job::Leftovers;

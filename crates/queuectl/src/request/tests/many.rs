@@ -1,3 +1,5 @@
+//! Tests of `request::many`.
+
 use queuectl_core::limits::{ENQUEUE_BYTES_MAX, ENQUEUE_JOBS_MAX};
 
 use super::super::{RequestError, parse_many};

@@ -1,3 +1,5 @@
+//! Tests of `request::merge`.
+
 use super::request;
 
 #[test]

@@ -8,6 +8,8 @@ mod link;
 mod prefetch;
 mod recovery;
 mod settling;
+#[cfg(test)]
+mod simulation;
 mod start;
 mod step;
 mod turn;

@@ -104,6 +104,7 @@ struct Held {
 
 #[derive(Debug, Default)]
 struct InFlight {
+    owner: String,
     settles: Vec<Settle>,
     releases: Vec<ClaimToken>,
     want: usize,
@@ -322,6 +323,11 @@ impl Machine {
         self.next_look = now + ms(self.look_interval());
         self.drained = self.identity.drain && reply.drained && reply.claims.is_empty();
         for claim in reply.claims {
+            if self.owner.as_ref() != Some(&sent.owner) {
+                // Its keeper died meanwhile: whoever recovers that one gives this back as well, and may have done so.
+                self.releases.push(claim.token);
+                continue;
+            }
             let held = Held { claim, phase: Phase::Waiting, since: now, slot: None, stop_sent: None };
             self.held.insert(held.claim.token, held);
         }
@@ -502,8 +508,12 @@ impl Machine {
             self.next_due = None;
         }
         self.settles_since = now;
-        self.in_flight =
-            Some(InFlight { settles: request.settles.clone(), releases: request.releases.clone(), want });
+        self.in_flight = Some(InFlight {
+            owner: request.owner.clone(),
+            settles: request.settles.clone(),
+            releases: request.releases.clone(),
+            want,
+        });
         actions.push(Action::Exchange(Box::new(request)));
     }
 

@@ -100,6 +100,8 @@ fn exchange(
             queues = take::open_queues(connection, &request.take)?;
         }
         claims = take::claim(connection, request, &queues, now)?;
+        // Whoever follows a job wants to hear that it runs.
+        rings.outcome |= !claims.is_empty();
     }
     let queues = take::open_queues(connection, &request.take)?;
     let words = words_for(connection, request, &queues, now)?;

@@ -24,11 +24,12 @@ pub struct Arguments {
 }
 
 pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
+    // Looked at first without making a store.
     let running = match place.open_existing().await? {
         None => Vec::new(),
         Some(client) => client.live_workers().await?,
     };
-    if running.is_empty() {
+    if running.iter().all(|worker| worker.only_job) {
         print_line("No workers are running.")?;
         return Ok(Exit::Done);
     }

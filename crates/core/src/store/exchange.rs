@@ -101,7 +101,7 @@ pub trait Exchange {
     ///
     /// Claims in the order of priority (higher first), due time, age, over all queues together, without passing a
     /// queue's `max-running`. Each gets a number that was never used before. A settle that fails is isolated and
-    /// never undoes another. Nothing to do writes nothing. Rings [`super::Topic::Outcome`] for settles and
+    /// never undoes another. Nothing to do writes nothing. Rings [`super::Topic::Outcome`] for settles and claims, and
     /// [`super::Topic::Work`] for what became ready for others.
     async fn exchange(&self, request: ExchangeRequest) -> StoreResult<ExchangeReply>;
 

@@ -39,9 +39,10 @@ impl Client {
         }))
     }
 
-    /// Asks every live worker to stop and returns them.
+    /// Asks every live worker to stop and returns them. The worker of a `run` belongs to that one job and goes with it.
     pub async fn request_stop(&self, mode: StopMode) -> StoreResult<Vec<WorkerRow>> {
-        let workers = self.live_workers().await?;
+        let mut workers = self.live_workers().await?;
+        workers.retain(|worker| !worker.only_job);
         let ids: Vec<String> = workers.iter().map(|worker| worker.id.clone()).collect();
         if !ids.is_empty() {
             self.store.request_stop(&ids, mode).await?;

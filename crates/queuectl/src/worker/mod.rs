@@ -4,6 +4,7 @@
 //! the background: recovery of what dead keepers left (`recovery.rs`), and retention.
 
 mod duties;
+mod events;
 mod link;
 mod prefetch;
 mod recovery;

@@ -18,9 +18,10 @@ use queuectl_testing::given::{With, id, insert, job, queue, set};
 use queuectl_testing::keeper::Plan;
 use queuectl_testing::{FakeKeeper, ManualClock, MemoryStore};
 
+use super::events::{Action, Event, Report};
 use super::settling::{Facts, settle_for};
 use super::start::Surroundings;
-use super::step::{Action, Event, Identity, Machine, Report};
+use super::step::{Identity, Machine};
 
 /// A generator of the splitmix64 kind: small, and the same everywhere.
 struct Chance(u64);

@@ -22,56 +22,10 @@ use queuectl_core::store::{
 };
 use queuectl_exec::protocol::{End, Event as KeeperEvent, ExitRecord, Request, StopReason};
 
+use super::events::{Action, Event, Report};
 use super::prefetch::Prefetch;
 use super::settling::{Facts, settle_for};
 use super::start::{Surroundings, start_request};
-
-/// What happens to a worker.
-#[derive(Debug)]
-pub enum Event {
-    /// Time has passed.
-    Tick,
-    /// Someone rang: there may be news in the store.
-    Rang,
-    /// A keeper is up and takes orders.
-    KeeperReady {
-        owner: String,
-    },
-    /// The keeper is gone; whoever recovers it settles what it ran.
-    KeeperLost,
-    Keeper(KeeperEvent),
-    /// An attempt has ended, its output files are synced, and this is the last line of its standard error.
-    Ended {
-        record: Box<ExitRecord>,
-        stderr_tail: String,
-    },
-    Exchanged(Result<ExchangeReply, StoreError>),
-    /// A person or a signal asks the worker to stop.
-    Stop(StopMode),
-}
-
-/// What a worker does.
-#[derive(Debug, PartialEq)]
-pub enum Action {
-    Exchange(Box<ExchangeRequest>),
-    Keeper(Request),
-    /// Tell it to people: a job started, ended, was lost.
-    Report(Report),
-    /// Nothing is left to do.
-    Exit,
-}
-
-/// News of a job for the worker's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Report {
-    Started { job: String, attempt: u32, slot: u32 },
-    Settled { job: String, attempt: u32, to: &'static str, what: String },
-    Lost { job: String, attempt: u32 },
-    Refused { job: String, attempt: u32, why: String },
-    StoreFailed { why: String },
-    StoreBack,
-    SpawnPaused { why: String },
-}
 
 /// What a worker is, for its whole life.
 #[derive(Debug, Clone)]

@@ -12,11 +12,12 @@ use tracing::{error, info, warn};
 
 use super::WorkerReport;
 use super::duties::Duties;
+use super::events::{Action, Event, Report};
 use super::link::{Launcher, Link, keeper_id};
 use super::recovery::Recovery;
 use super::settling::last_line;
 use super::start::Surroundings;
-use super::step::{Action, Event, Identity, Machine, Report};
+use super::step::{Identity, Machine};
 use crate::client::Client;
 use crate::error::Error;
 

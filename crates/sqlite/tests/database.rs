@@ -1,0 +1,209 @@
+//! What only a database file can get wrong: its making, its identity, its age, its neighbours, its plans.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use queuectl_core::outcome::Interruption;
+use queuectl_core::state::State;
+use queuectl_core::store::{Attempts, Jobs, Queues, Store, StoreError, Topic, Wakeups};
+use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
+use queuectl_testing::given::{Turn, With, id, insert, job};
+use rusqlite::Connection;
+
+async fn open(path: &Path) -> SqliteStore {
+    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    SqliteStore::open(options).await.expect("it opens").expect("it is made")
+}
+
+async fn refusal(path: &Path, access: Access) -> StoreError {
+    match SqliteStore::open(OpenOptions { path: path.to_owned(), access }).await {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error,
+    }
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("deep/er/queue.db");
+    (dir, path)
+}
+
+#[tokio::test]
+async fn many_make_it_at_once_and_use_it_together() {
+    let (_dir, path) = place();
+    let tasks: Vec<_> = (0..20)
+        .map(|n| {
+            let path = path.clone();
+            tokio::spawn(async move {
+                let store = open(&path).await;
+                insert(&store, [job(&format!("j{n}"))]).await;
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("none saw a locked database");
+    }
+    let counts = open(&path).await.counts().await.expect("it works");
+    assert_eq!(counts.iter().map(|count| count.jobs).sum::<u64>(), 20);
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().expect("made"))), (0o600, 0o700));
+}
+
+#[tokio::test]
+async fn a_reader_makes_nothing() {
+    let (dir, path) = place();
+    let options = OpenOptions { path, access: Access::ReadOnlyIfExists };
+    assert!(SqliteStore::open(options).await.expect("no error").is_none());
+    assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
+}
+
+#[tokio::test]
+async fn what_is_no_queue_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = dir.path().join("text");
+    std::fs::write(&text, "not a database at all, but long enough to have a header of its own".repeat(40))
+        .expect("written");
+    let foreign = dir.path().join("foreign.db");
+    Connection::open(&foreign).expect("made").execute_batch("CREATE TABLE theirs (x)").expect("made");
+    for access in [Access::CreateOrMigrate, Access::ReadOnlyIfExists] {
+        assert!(matches!(refusal(dir.path(), access).await, StoreError::Unavailable { .. }));
+        assert!(matches!(refusal(&text, access).await, StoreError::Unavailable { .. }));
+    }
+    let before = std::fs::read(&foreign).expect("readable");
+    assert!(matches!(refusal(&foreign, Access::CreateOrMigrate).await, StoreError::Unavailable { .. }));
+    assert_eq!(std::fs::read(&foreign).expect("readable"), before);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_before_any_write() {
+    let (_dir, path) = place();
+    drop(open(&path).await);
+    let raw = Connection::open(&path).expect("there");
+    raw.execute_batch("UPDATE meta SET version = 99, min_writer = 99, min_reader = 99").expect("written");
+    for access in [Access::CreateOrMigrate, Access::ReadOnlyIfExists] {
+        assert!(matches!(refusal(&path, access).await, StoreError::Incompatible { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_a_store_of_its_own() {
+    let (dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("runs"), job("once").with(|spec| spec.at_most_once = true)]).await;
+    let claims = Turn::of("w").want(2).at(&store).await.claims;
+    let copy = dir.path().join("copy.db");
+    Connection::open(&path)
+        .expect("there")
+        .execute("VACUUM INTO ?", [copy.to_string_lossy()])
+        .expect("copied");
+    // A look changes nothing; whoever opens it for writing makes it another store.
+    let look = OpenOptions { path: copy.clone(), access: Access::ReadOnlyIfExists };
+    let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
+    assert_eq!(look.get(&id("runs")).await.expect("it works").expect("there").state, State::Processing);
+    let copied = open(&copy).await;
+    insert(&copied, [job("new")]).await;
+    let runs = copied.get(&id("runs")).await.expect("it works").expect("there");
+    assert_eq!((runs.state, runs.attempts, runs.interruptions), (State::Pending, 0, 0));
+    assert_eq!(copied.get(&id("once")).await.expect("it works").expect("there").state, State::Dead);
+    let rows = copied.attempts(&id("runs"), false).await.expect("it works");
+    assert_eq!(rows[0].outcome, queuectl_core::outcome::Outcome::Interrupted(Interruption::Stop));
+    let again = Turn::of("w").want(1).at(&copied).await.claims;
+    assert_ne!(again[0].token.incarnation, claims[0].token.incarnation);
+    // The original is not touched.
+    assert_eq!(store.get(&id("runs")).await.expect("it works").expect("there").state, State::Processing);
+}
+
+#[tokio::test]
+async fn a_ring_wakes_another_process_and_never_waits_for_a_full_one() {
+    let (_dir, path) = place();
+    let (one, other) = (open(&path).await, open(&path).await);
+    let mut listener = other.listen(Topic::Work).await.expect("it listens");
+    insert(&one, [job("a")]).await;
+    assert!(listener.wait(Duration::from_secs(20)).await);
+    // Nobody reads this one, as if its process were stopped.
+    let deaf = other.listen(Topic::Work).await.expect("it listens");
+    for n in 0..100 {
+        insert(&one, [job(&format!("j{n}"))]).await;
+    }
+    assert!(listener.wait(Duration::from_secs(20)).await);
+    drop(deaf);
+    drop(listener);
+    let sockets = std::fs::read_dir(&one.place().run_dir).expect("there").count();
+    assert_eq!(sockets, 0, "sockets go with their listeners");
+}
+
+#[tokio::test]
+async fn a_dead_listeners_socket_is_removed_by_the_next_ring() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    drop(store.listen(Topic::Work).await.expect("it makes the directory"));
+    let stale = store.place().run_dir.join("ring-work-99999-0.sock");
+    drop(std::os::unix::net::UnixDatagram::bind(&stale).expect("bound"));
+    insert(&store, [job("a")]).await;
+    store.set_paused(&queuectl_core::queue::QueueName::default(), true).await.expect("it works");
+    // The ring comes after the reply; a second write is a turn later.
+    insert(&store, [job("b")]).await;
+    assert!(!stale.exists());
+}
+
+#[tokio::test]
+async fn the_views_speak_the_contracts_words() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a").tag("k", "v").delayed(3600)]).await;
+    let raw = Connection::open(&path).expect("there");
+    let (state, created, run_at, retries): (String, String, String, i64) = raw
+        .query_row("SELECT state, created_at, run_at, max_retries FROM jobs WHERE id = 'a'", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .expect("readable");
+    assert_eq!((state.as_str(), retries), ("pending", 3));
+    let job = store.get(&id("a")).await.expect("it works").expect("there");
+    assert_eq!((created, Some(run_at)), (job.created_at.to_string(), job.run_at.map(|at| at.to_string())));
+    for view in ["attempts", "workers"] {
+        raw.query_row(&format!("SELECT count(*) FROM {view}"), [], |row| row.get::<_, i64>(0))
+            .expect("readable");
+    }
+}
+
+#[tokio::test]
+async fn claims_and_promotions_walk_their_partial_indexes() {
+    let (_dir, path) = place();
+    drop(open(&path).await);
+    let raw = Connection::open(&path).expect("there");
+    for (sql, index) in [
+        (
+            "SELECT seq FROM job WHERE ready = 1 AND queue = 'q' ORDER BY priority DESC, due_at, seq LIMIT 8",
+            "job_ready",
+        ),
+        (
+            "SELECT seq FROM job WHERE state = 'pending' AND ready = 0 AND queue = 'q' AND due_at <= 9 ORDER BY due_at",
+            "job_due",
+        ),
+        ("SELECT seq FROM job WHERE claim = 5 AND incarnation = 1 AND state = 'processing'", "job_claim"),
+    ] {
+        let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid");
+        let plan: Vec<String> = statement
+            .query_map([], |row| row.get(3))
+            .expect("a plan")
+            .map(|line| line.expect("text"))
+            .collect();
+        let plan = plan.join("; ");
+        assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_exchange_writes_nothing() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("later").delayed(3600)]).await;
+    let log = PathBuf::from(format!("{}-wal", path.display()));
+    let before = std::fs::metadata(&log).expect("there").len();
+    for _ in 0..20 {
+        let reply = Turn::of("w").want(4).at(&store).await;
+        assert!(reply.claims.is_empty());
+    }
+    assert_eq!(std::fs::metadata(&log).expect("there").len(), before);
+}

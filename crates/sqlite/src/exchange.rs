@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::failure::{Failure, damaged};
 use crate::open::SqliteStore;
 use crate::rows::{processing, token};
+use crate::schema;
 use crate::settings::load_settings;
 use crate::settle::{release_one, settle_one};
 use crate::take;
@@ -68,6 +69,7 @@ fn peek(
     request: &ExchangeRequest,
     now: Timestamp,
 ) -> Result<Option<ExchangeReply>, Failure> {
+    schema::check_writer(connection)?;
     let queues = take::open_queues(connection, &request.take)?;
     let next_due = take::next_due(connection, &request.take, &queues)?;
     let finds_work = match &request.take.only {

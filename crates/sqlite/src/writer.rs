@@ -15,6 +15,7 @@ use tracing::error;
 
 use crate::failure::Failure;
 use crate::ring;
+use crate::schema;
 
 /// What an operation wants done with what it wrote.
 pub enum Verdict<T> {
@@ -121,6 +122,14 @@ fn commit_group(connection: &Connection, group: Vec<Operation>) -> Rings {
         }
         return rings;
     }
+    // A newer binary may have changed the schema since this one opened it.
+    if let Err(Failure(error)) = schema::check_writer(connection) {
+        let _ = connection.execute_batch("ROLLBACK");
+        for operation in group {
+            operation(Err(same(&error)))(Ok(()));
+        }
+        return rings;
+    }
     let replies: Vec<Reply> =
         group.into_iter().map(|operation| operation(Ok((connection, &mut rings)))).collect();
     match connection.execute_batch("COMMIT") {
@@ -175,6 +184,14 @@ fn in_savepoint<T>(
             .map_err(|e| Failure::from(e).0)?;
     }
     answer
+}
+
+/// Why nothing of a group may run, for each of it.
+fn same(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Incompatible { what } => StoreError::Incompatible { what: what.clone() },
+        other => StoreError::Unavailable { what: other.to_string(), source: None },
+    }
 }
 
 /// The same error for each of a group, for an error cannot be cloned.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use queuectl_core::outcome::Interruption;
 use queuectl_core::state::State;
-use queuectl_core::store::{Attempts, Jobs, Queues, Store, StoreError, Topic, Wakeups};
+use queuectl_core::store::{Attempts, Exchange, Jobs, Queues, Store, StoreError, Topic, Wakeups};
 use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
 use queuectl_testing::given::{Turn, With, id, insert, job};
 use rusqlite::Connection;
@@ -84,6 +84,21 @@ async fn a_newer_schema_is_refused_before_any_write() {
     for access in [Access::CreateOrMigrate, Access::ReadOnlyIfExists] {
         assert!(matches!(refusal(&path, access).await, StoreError::Incompatible { .. }));
     }
+}
+
+#[tokio::test]
+async fn a_store_that_a_newer_one_has_taken_over_is_written_no_more() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    let raw = Connection::open(&path).expect("there");
+    raw.execute_batch("UPDATE meta SET version = 99, min_writer = 99").expect("written");
+    let excluded = |error: StoreError| assert!(matches!(error, StoreError::Incompatible { .. }), "{error}");
+    excluded(store.insert(vec![job("b")]).await.expect_err("excluded"));
+    for want in [0, 1] {
+        excluded(store.exchange(Turn::of("w").want(want).request()).await.expect_err("excluded"));
+    }
+    assert_eq!(store.counts().await.expect("readable").len(), 1);
 }
 
 #[tokio::test]

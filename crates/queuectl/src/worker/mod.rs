@@ -65,6 +65,30 @@ pub struct WorkerReport {
 }
 
 /// A worker that is registered and alive to everyone; [`Worker::run`] makes it work.
+///
+/// ```no_run
+/// use queuectl::{Access, Client, Worker, WorkerOptions};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::open("queue.db".as_ref(), Access::Write).await?.expect("made where there is none");
+/// let options = WorkerOptions {
+///     slots: 4,
+///     queues: vec![],
+///     only: None,
+///     drain: true,
+///     environment: vec![],
+///     home: b"/".to_vec(),
+///     program: "/usr/local/bin/queuectl".into(),
+///     umask: 0o022,
+///     host: "example".to_owned(),
+///     version: "0.1.0".to_owned(),
+/// };
+/// let (_stop, stopped) = tokio::sync::watch::channel(None);
+/// let report = Worker::register(client, options).await?.run(stopped).await?;
+/// println!("{} runs", report.settled);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Worker {
     client: Client,
     options: WorkerOptions,

@@ -422,3 +422,18 @@ fn at_most_once_is_never_claimed_ahead() {
     let dead = (0..4).filter(|n| world.state(&format!("once{n}-30000")) == State::Dead).count();
     assert_eq!(dead, 1, "only the one that ran");
 }
+
+#[test]
+fn a_worker_that_is_excluded_ends_and_leaves_its_outcomes_in_the_spool() {
+    let mut world = World::new(10);
+    world.insert([job("a-300"), job("b")]);
+    let at = world.add_worker(1, false);
+    world.run_until(1_100);
+    let excluded = StoreError::Incompatible { what: "the schema is newer".to_owned() };
+    world.step(at, Event::Rang);
+    let now = world.now;
+    world.workers[at].reply = Some((now, Err(excluded)));
+    world.run_until(20_000);
+    assert!(world.workers[at].exited);
+    assert_eq!(world.starts.get("b"), None, "nothing new was begun");
+}

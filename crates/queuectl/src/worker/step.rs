@@ -79,6 +79,9 @@ pub struct Machine {
     in_flight: Option<InFlight>,
     stop: Option<StopMode>,
     drained: bool,
+    /// A newer queuectl has taken the store over: this worker may write nothing any more. What it cannot record stays in
+    /// its keeper's spool for the next one.
+    excluded: bool,
     /// Someone rang since the last exchange was sent.
     news: bool,
     /// There may be more to claim than the last exchange took.
@@ -109,6 +112,7 @@ impl Machine {
             in_flight: None,
             stop: None,
             drained: false,
+            excluded: false,
             news: true,
             more: true,
             next_look: 0,
@@ -185,7 +189,7 @@ impl Machine {
             && self.settles.is_empty()
             && self.releases.is_empty()
             && self.in_flight.is_none();
-        idle && (self.stop.is_some() || self.drained)
+        idle && (self.stop.is_some() || self.drained) || self.excluded && self.running() == 0
     }
 
     // --- events ---
@@ -231,7 +235,7 @@ impl Machine {
         held.since = now;
         held.slot = None;
         let facts = Facts { record, stderr_tail, now, random };
-        if self.settles.is_empty() {
+        if self.settles.is_empty() || self.settles_since > now {
             self.settles_since = now;
         }
         self.settles.push(settle_for(&held.claim, &facts, &self.settings));
@@ -342,6 +346,10 @@ impl Machine {
         self.releases.splice(0..0, sent.releases);
         self.news = true;
         self.more = true;
+        if matches!(error, StoreError::Incompatible { .. }) {
+            self.excluded = true;
+            self.stop_at(StopMode::Drain, actions);
+        }
         if self.store_failures == 0 {
             actions.push(Action::Report(Report::StoreFailed { why: error.to_string() }));
         }

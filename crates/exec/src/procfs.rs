@@ -71,6 +71,12 @@ pub(crate) fn claim_mark(pid: i32) -> Option<ClaimKey> {
     find_mark(&fs::read(format!("/proc/{pid}/environ")).ok()?)
 }
 
+/// Whether a living process shows no environment at all: for an instant in the middle of `exec`, or for good if it was
+/// started without one. What it belongs to cannot be told now.
+pub(crate) fn is_blank(pid: i32) -> bool {
+    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| environment.is_empty())
+}
+
 fn find_mark(environment: &[u8]) -> Option<ClaimKey> {
     environment.split(|&byte| byte == 0).find_map(|variable| {
         let value = variable.strip_prefix(CLAIM_MARK.as_bytes())?.strip_prefix(b"=")?;

@@ -14,6 +14,8 @@ use std::io;
 use std::time::Duration;
 
 /// A killed process is gone within a millisecond or two, unless the machine is busy.
+/// Passes in a row that must find nothing.
+const QUIET_PASSES: usize = 3;
 const QUICK_PASSES: usize = 20;
 const QUICK_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -34,9 +36,12 @@ pub fn sweep(claims: &[ClaimKey], started: &[StartedRecord]) -> io::Result<Sweep
     let started: Vec<&StartedRecord> = started.iter().filter(here).collect();
     let mut killed = HashSet::new();
     let mut left = Vec::new();
+    let mut quiet = 0;
     for pass in 0..SWEEP_PASSES_MAX {
         left = find(&claims, &started)?;
-        if left.is_empty() {
+        // Nothing found may mean that the one to be found was in the middle of `exec` and showed no mark.
+        quiet = if left.is_empty() { quiet + 1 } else { 0 };
+        if quiet >= QUIET_PASSES {
             return Ok(SweepReport { killed: killed.len() as u32 });
         }
         let me = std::process::id() as i32;

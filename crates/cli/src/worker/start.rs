@@ -69,13 +69,18 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     let queues = if options.queues.is_empty() { "all queues".to_owned() } else { arguments.queue.join(", ") };
     let worker = Worker::register(client, options).await?;
     complain(&format!(
-        "Worker {} started: {} slots, {queues}, pid {}. Ctrl-C finishes the running jobs and stops.",
+        "Worker {} started: {} {}, {queues}, pid {}. Ctrl-C finishes the running jobs and stops.",
         worker.id(),
         arguments.count,
+        if arguments.count == 1 { "slot" } else { "slots" },
         std::process::id()
     ));
     let report = worker.run(stop).await?;
-    complain(&format!("Worker stopped after {} runs.", report.settled));
+    complain(&format!(
+        "Worker stopped after {} {}.",
+        report.settled,
+        if report.settled == 1 { "run" } else { "runs" }
+    ));
     Ok(Exit::Done)
 }
 

@@ -69,7 +69,7 @@ fn a_term_while_draining_finishes_what_runs_and_leaves_the_rest() {
     let worker = stage.start_worker(&["--drain"]);
     until("one runs", || stage.lines("begun").len() == 1);
     signal(worker, TERM);
-    until("the worker is stopping", || stage.log().contains("Stopping"));
+    until("the worker is stopping", || stage.run(&["worker", "list"]).contains("stopping"));
     std::fs::write(stage.path("go"), "").expect("written");
     assert_eq!(stage.await_worker(worker), Some(0));
     assert_eq!(stage.run(&["list", "--state", "completed", "--quiet"]).lines().count(), 1);

@@ -63,6 +63,8 @@ pub(super) struct Sweep {
     /// When to look again even if no child dies.
     pub next_at: Option<u64>,
     passes: usize,
+    /// Looks that found an orphan whose owner could not be told.
+    pub blank_looks: usize,
     /// Killed after the attempt's own process had ended.
     pub killed: HashSet<ProcessId>,
     /// Not ours to kill: they run as somebody else.

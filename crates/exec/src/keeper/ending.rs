@@ -9,6 +9,9 @@ use crate::protocol::{End, ExitRecord, Leftovers};
 use crate::unix::{orphans_alive, reap_any};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+/// Looks at an orphan without an environment before it counts as one that has none for good.
+const BLANK_LOOKS_MAX: usize = 3;
+
 impl Keeper {
     /// Takes all children that have died.
     pub(super) fn reap(&mut self) {
@@ -108,13 +111,18 @@ impl Keeper {
         if !orphans_alive() {
             return true;
         }
-        let members = self.members(serial);
+        let (members, blank) = self.census_of(serial);
         let Some(attempt) = self.attempts.get_mut(&serial) else { return true };
         let refused = &mut attempt.sweep.refused;
         let ours = |process: &&Process| !refused.contains(&process.id);
         let members: Vec<Process> = members.iter().filter(ours).copied().collect();
         if members.is_empty() {
-            return true;
+            let may_be_ours = blank && attempt.sweep.blank_looks < BLANK_LOOKS_MAX;
+            if may_be_ours {
+                attempt.sweep.blank_looks += 1;
+                attempt.sweep.passed(now);
+            }
+            return !may_be_ours;
         }
         // They were sent TERM like the attempt's own process, and have the same time.
         if attempt.is_in_grace() {
@@ -138,11 +146,17 @@ impl Keeper {
     }
 
     fn members(&self, serial: u64) -> Vec<Process> {
+        self.census_of(serial).0
+    }
+
+    /// The living processes of an attempt, and whether there is an orphan that may turn out to be one.
+    fn census_of(&self, serial: u64) -> (Vec<Process>, bool) {
         let roots: Vec<Root> = self.attempts.values().map(Attempt::root).collect();
         let (Some(attempt), Ok(census)) = (self.attempts.get(&serial), Census::take()) else {
-            return Vec::new();
+            return (Vec::new(), false);
         };
-        census.members(attempt.root(), &roots, self.unmarked)
+        let blank = census.has_blank_orphan(&roots);
+        (census.members(attempt.root(), &roots, self.unmarked), blank)
     }
 
     /// Nothing of it runs any more: puts its output in order, and records and reports how it ended.

@@ -1,6 +1,6 @@
 //! The tree of an attempt: its process, its process group, what was left to the keeper, and all that descends from them.
 
-use crate::procfs::{Process, ProcessId, add_descendants, claim_mark, processes};
+use crate::procfs::{Process, ProcessId, add_descendants, claim_mark, is_blank, processes};
 use crate::protocol::ClaimKey;
 use std::collections::HashSet;
 use std::io;
@@ -57,6 +57,14 @@ impl Census {
             .collect();
         add_descendants(&mut members, &self.table);
         self.table.iter().filter(|process| !process.dead && members.contains(&process.id)).copied().collect()
+    }
+
+    /// Whether there is an orphan that shows no environment, as in the middle of `exec`: its owner can be told later.
+    pub(super) fn has_blank_orphan(&self, all: &[Root]) -> bool {
+        let leads = |process: &Process| all.iter().any(|root| root.pid == process.id.pid && !root.exited);
+        self.table.iter().any(|process| {
+            process.parent == self.keeper && !process.dead && !leads(process) && is_blank(process.id.pid)
+        })
     }
 
     /// Whether a process whose parents have died is one of this attempt's.

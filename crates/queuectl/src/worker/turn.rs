@@ -30,6 +30,7 @@ const KEEPER_DEATHS_MAX: u32 = 5;
 
 pub struct Turns {
     client: Client,
+    worker: String,
     machine: Machine,
     launcher: Launcher,
     link: Option<Link>,
@@ -56,6 +57,7 @@ impl Turns {
         let link = launcher.launch(keeper_id(&client.next_id())).await?;
         Ok(Turns {
             client,
+            worker: identity.worker.clone(),
             machine: Machine::new(identity, surroundings, settings),
             launcher,
             link: Some(link),
@@ -133,10 +135,11 @@ impl Turns {
         tokio::select! {
             biased;
             Ok(()) = stop.changed() => {
-                match *stop.borrow_and_update() {
-                    Some(mode) => Event::Stop(mode),
-                    None => Event::Tick,
-                }
+                let mode = *stop.borrow_and_update();
+                mode.map_or(Event::Tick, |mode| {
+                    self.announce_stop(mode);
+                    Event::Stop(mode)
+                })
             }
             event = next_from(&mut self.link) => match event {
                 Some(KeeperEvent::Exited(record)) => self.ended(record),
@@ -153,6 +156,12 @@ impl Turns {
             }
             rung = listener.wait(rest) => if rung { Event::Rang } else { Event::Tick },
         }
+    }
+
+    /// Tells everyone that this worker takes nothing more. Not waited for: the stop holds whether or not it is known.
+    fn announce_stop(&self, mode: StopMode) {
+        let (store, worker) = (self.client.store.clone(), self.worker.clone());
+        tokio::spawn(async move { store.request_stop(&[worker], mode).await });
     }
 
     /// An attempt has ended. Output in files is synced before anything names it, off this thread.

@@ -42,7 +42,8 @@ impl Patch {
     /// The patch as it lands on a job whose cancellation was asked for meanwhile: an end stands, a return becomes a
     /// cancellation.
     pub fn landing(mut self, cancel_requested: bool) -> Patch {
-        if cancel_requested && self.to() == State::Pending {
+        // An event that no running job can have lands nowhere: the store refuses it, and does not fall over it here.
+        if cancel_requested && transition(State::Processing, self.event) == Ok(State::Pending) {
             self.event = Event::Cancel;
             self.delay = None;
         }

@@ -191,6 +191,12 @@ fn a_release_charges_nothing_and_a_cancel_catches_it() {
 }
 
 #[test]
+fn an_impossible_event_is_left_for_the_store_to_refuse() {
+    let patch = Patch { event: Event::Revive, ..Patch::release() };
+    assert_eq!(patch.clone().landing(true), patch);
+}
+
+#[test]
 fn outcomes_read_back_from_their_parts() {
     let outcomes = [
         exited(3),

@@ -135,3 +135,6 @@ pub fn last_line(bytes: &[u8]) -> String {
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(LAST_ERROR_CHARS_MAX).collect()
 }
+
+#[cfg(test)]
+mod tests;

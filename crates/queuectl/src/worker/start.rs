@@ -69,3 +69,6 @@ fn environment(claim: &Claim, slot: u32, surroundings: &Surroundings) -> Vec<(Ve
     }
     variables.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests;

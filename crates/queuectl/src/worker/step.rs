@@ -10,16 +10,17 @@
 //! At most one exchange is in flight. What it carries stays here until its reply says that it is durable, so a store
 //! that fails for a while loses nothing.
 
+mod exchanging;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use queuectl_core::claim::ClaimToken;
 use queuectl_core::limits;
-use queuectl_core::queue::QueueName;
 use queuectl_core::settings::Settings;
-use queuectl_core::store::{
-    Claim, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreError, Take,
-};
+use queuectl_core::store::{Claim, Settle, StopMode, Take};
 use queuectl_exec::protocol::{End, Event as KeeperEvent, ExitRecord, Request, StopReason};
 
 use super::events::{Action, Event, Report};
@@ -75,6 +76,10 @@ pub struct Machine {
     settles: Vec<Settle>,
     /// When the oldest of `settles` came.
     settles_since: u64,
+    /// Outcomes that the store did not take. They wait apart, for they must not hold up the others.
+    refused: Vec<Settle>,
+    /// When they are offered again.
+    refused_until: u64,
     releases: Vec<ClaimToken>,
     in_flight: Option<InFlight>,
     stop: Option<StopMode>,
@@ -94,10 +99,6 @@ pub struct Machine {
     prefetch: Prefetch,
 }
 
-/// Of a lost store: first wait, then twice as long each time, up to this.
-const STORE_PAUSE_FIRST_MS: u64 = 50;
-const STORE_PAUSE_MAX_MS: u64 = 5_000;
-
 impl Machine {
     pub fn new(identity: Identity, surroundings: Surroundings, settings: Settings) -> Machine {
         Machine {
@@ -108,6 +109,8 @@ impl Machine {
             held: BTreeMap::new(),
             settles: Vec::new(),
             settles_since: 0,
+            refused: Vec::new(),
+            refused_until: 0,
             releases: Vec::new(),
             in_flight: None,
             stop: None,
@@ -158,21 +161,8 @@ impl Machine {
 
     /// When the machine wants a [`Event::Tick`] if nothing else happens before.
     pub fn wake_at(&self) -> u64 {
-        let mut at = self.next_look;
-        if self.in_flight.is_some() {
-            // The reply wakes it; until then only unstarted claims watch the clock.
-            at = u64::MAX;
-        } else {
-            if !self.settles.is_empty() {
-                at = at.min(self.settles_since + ms(limits::SETTLE_DELAY));
-            }
-            if let Some(due) = self.next_due.filter(|_| self.capacity() > 0) {
-                at = at.min(due);
-            }
-            at = at.max(self.store_pause_until);
-        }
         let stale = self.held.values().filter(|held| matches!(held.phase, Phase::Waiting));
-        stale.map(|held| held.since + ms(limits::UNSTARTED_MAX)).fold(at, u64::min)
+        stale.map(|held| held.since + ms(limits::UNSTARTED_MAX)).fold(self.exchange_at(), u64::min)
     }
 
     /// Attempts that were handed to the keeper and have not ended.
@@ -187,6 +177,7 @@ impl Machine {
     fn is_over(&self) -> bool {
         let idle = self.held.is_empty()
             && self.settles.is_empty()
+            && self.refused.is_empty()
             && self.releases.is_empty()
             && self.in_flight.is_none();
         idle && (self.stop.is_some() || self.drained) || self.excluded && self.running() == 0
@@ -197,6 +188,8 @@ impl Machine {
     /// Forgets what only the lost keeper knew; outcomes that were heard in time are still settled from here.
     fn lose_keeper(&mut self) {
         self.owner = None;
+        // What it ran comes back once it is recovered.
+        self.drained = false;
         self.held.retain(|_, held| matches!(held.phase, Phase::Settling));
     }
 
@@ -220,12 +213,18 @@ impl Machine {
     ) {
         let token = ClaimToken::from(record.claim);
         let Some(held) = self.held.get_mut(&token) else { return };
+        if !matches!(held.phase, Phase::Starting | Phase::Running) {
+            return;
+        }
         if let End::CouldNotStart { message, ours: true } = &record.end {
-            actions.push(Action::Report(Report::SpawnPaused { why: message.clone() }));
+            if now >= self.spawn_pause_until {
+                actions.push(Action::Report(Report::SpawnPaused { why: message.clone() }));
+            }
             actions.push(Action::Keeper(Request::Settled { claims: vec![record.claim] }));
             self.spawn_pause_until = now + ms(limits::SPAWN_PAUSE);
-            self.held.remove(&token);
-            self.releases.push(token);
+            self.release(token);
+            // Nor would those that were claimed ahead start.
+            self.release_waiting();
             return;
         }
         if let Some(started) = record.started_ms {
@@ -235,7 +234,7 @@ impl Machine {
         held.since = now;
         held.slot = None;
         let facts = Facts { record, stderr_tail, now, random };
-        if self.settles.is_empty() || self.settles_since > now {
+        if self.settles.is_empty() {
             self.settles_since = now;
         }
         self.settles.push(settle_for(&held.claim, &facts, &self.settings));
@@ -263,99 +262,6 @@ impl Machine {
         held.stop_sent = Some(reason);
         let grace_ms = ms(held.claim.job.spec.kill_grace);
         actions.push(Action::Keeper(Request::Stop { claim: token.into(), reason, grace_ms }));
-    }
-
-    fn take_reply(&mut self, reply: ExchangeReply, now: u64, actions: &mut Vec<Action>) {
-        let sent = self.in_flight.take().expect("a reply follows a request");
-        if self.store_failures > 0 {
-            self.store_failures = 0;
-            actions.push(Action::Report(Report::StoreBack));
-        }
-        self.take_settled(sent.settles, reply.settled, now, actions);
-        if let Some(settings) = reply.settings {
-            self.settings = settings;
-        }
-        // As many as were asked for: there may be more.
-        self.more |= sent.want > 0 && reply.claims.len() == sent.want;
-        self.next_due = reply.next_due.map(|due| now + ms(due));
-        self.next_look = now + ms(self.look_interval());
-        self.drained = self.identity.drain && reply.drained && reply.claims.is_empty();
-        for claim in reply.claims {
-            if self.owner.as_ref() != Some(&sent.owner) {
-                // Its keeper died meanwhile: whoever recovers that one gives this back as well, and may have done so.
-                self.releases.push(claim.token);
-                continue;
-            }
-            let held = Held { claim, phase: Phase::Waiting, since: now, slot: None, stop_sent: None };
-            self.held.insert(held.claim.token, held);
-        }
-        for token in reply.cancels {
-            if matches!(self.held.get(&token), Some(Held { phase: Phase::Waiting, .. })) {
-                self.release(token);
-            } else {
-                self.stop_attempt(token, StopReason::Cancelled, actions);
-            }
-        }
-        if let Some(mode) = reply.stop {
-            self.stop_at(mode, actions);
-        }
-        if self.stop.is_some() {
-            self.release_waiting();
-        }
-    }
-
-    fn take_settled(
-        &mut self,
-        sent: Vec<Settle>,
-        results: Vec<Settled>,
-        now: u64,
-        actions: &mut Vec<Action>,
-    ) {
-        let mut durable = Vec::new();
-        for (settle, result) in sent.into_iter().zip(results) {
-            let Some(held) = self.held.get(&settle.claim) else { continue };
-            let (job, attempt) = (held.claim.job.id.to_string(), held.claim.attempt);
-            let report = match result {
-                Settled::Done => Report::Settled {
-                    job,
-                    attempt,
-                    to: settle.patch.to().as_str(),
-                    what: settle.attempt.outcome.describe(),
-                },
-                Settled::Lost => Report::Lost { job, attempt },
-                Settled::Refused(why) => {
-                    // Kept, and offered again after a while; the slot is free meanwhile.
-                    actions.push(Action::Report(Report::Refused { job, attempt, why }));
-                    self.settles.push(settle);
-                    self.settles_since = now + STORE_PAUSE_MAX_MS;
-                    continue;
-                }
-            };
-            actions.push(Action::Report(report));
-            durable.push(settle.claim.into());
-            self.held.remove(&settle.claim);
-        }
-        if !durable.is_empty() {
-            actions.push(Action::Keeper(Request::Settled { claims: durable }));
-        }
-    }
-
-    fn lose_exchange(&mut self, error: &StoreError, now: u64, actions: &mut Vec<Action>) {
-        let sent = self.in_flight.take().expect("a reply follows a request");
-        self.settles.splice(0..0, sent.settles);
-        self.releases.splice(0..0, sent.releases);
-        self.news = true;
-        self.more = true;
-        if matches!(error, StoreError::Incompatible { .. }) {
-            self.excluded = true;
-            self.stop_at(StopMode::Drain, actions);
-        }
-        if self.store_failures == 0 {
-            actions.push(Action::Report(Report::StoreFailed { why: error.to_string() }));
-        }
-        let pause = STORE_PAUSE_FIRST_MS << self.store_failures.min(10);
-        self.store_failures += 1;
-        self.store_pause_until = now + pause.min(STORE_PAUSE_MAX_MS);
     }
 
     // --- decisions ---
@@ -405,6 +311,8 @@ impl Machine {
             held.phase = Phase::Starting;
             held.since = now;
             held.slot = Some(slot);
+            // From now on somebody may ask for its cancellation.
+            self.next_look = self.next_look.min(now + ms(limits::RUNNING_POLL_MAX));
             let start = start_request(&held.claim, slot, &self.surroundings);
             actions.push(Action::Report(Report::Started {
                 job: held.claim.job.id.to_string(),
@@ -418,75 +326,6 @@ impl Machine {
     fn free_slot(&self) -> Option<u32> {
         let taken = |slot: u32| self.held.values().any(|held| held.slot == Some(slot));
         (1..=self.identity.slots as u32).find(|slot| !taken(*slot))
-    }
-
-    /// How many jobs may be claimed now.
-    fn capacity(&self) -> usize {
-        let refuses =
-            self.stop.is_some() || self.owner.is_none() || self.settles.len() >= limits::SETTLES_MAX / 2;
-        if refuses {
-            return 0;
-        }
-        let unsettled = |held: &&Held| !matches!(held.phase, Phase::Settling);
-        let ahead = self.prefetch.depth(self.identity.slots);
-        (self.identity.slots + ahead).saturating_sub(self.held.values().filter(unsettled).count())
-    }
-
-    fn look_interval(&self) -> Duration {
-        let queue = self.identity.take.queues.first().cloned().unwrap_or_else(QueueName::default);
-        let poll = self.settings.for_queue(&queue).poll_interval.max(Duration::from_millis(10));
-        if self.running() > 0 { poll.min(limits::RUNNING_POLL_MAX) } else { poll }
-    }
-
-    fn maybe_exchange(&mut self, now: u64, actions: &mut Vec<Action>) {
-        if self.in_flight.is_some() || now < self.store_pause_until {
-            return;
-        }
-        let Some(owner) = self.exchange_owner() else { return };
-        let want = if now < self.spawn_pause_until { 0 } else { self.capacity() };
-        let hungry = want > 0 && (self.more || self.next_due.is_some_and(|due| now >= due));
-        // With work claimed ahead the slots stay busy, so outcomes may wait a moment for company.
-        let busy = self.held.values().any(|held| matches!(held.phase, Phase::Waiting));
-        let delay = if busy { ms(limits::SETTLE_DELAY) } else { 0 };
-        let settling = !self.settles.is_empty() && now >= self.settles_since.saturating_add(delay);
-        let looking = now >= self.next_look || self.news;
-        if !(hungry || settling || !self.releases.is_empty() || looking) {
-            return;
-        }
-        let take = self.settles.len().min(limits::SETTLES_MAX);
-        let request = ExchangeRequest {
-            worker: self.identity.worker.clone(),
-            owner,
-            settles: self.settles.drain(..take).collect(),
-            releases: std::mem::take(&mut self.releases),
-            want,
-            take: self.identity.take.clone(),
-            drain: self.identity.drain,
-            settings_seen: self.settings.version,
-        };
-        self.news = false;
-        if want > 0 {
-            self.more = false;
-            self.next_due = None;
-        }
-        self.settles_since = now;
-        self.in_flight = Some(InFlight {
-            owner: request.owner.clone(),
-            settles: request.settles.clone(),
-            releases: request.releases.clone(),
-            want,
-        });
-        actions.push(Action::Exchange(Box::new(request)));
-    }
-
-    /// Without a keeper nothing is claimed, but what is known is still settled.
-    fn exchange_owner(&self) -> Option<String> {
-        let pending = !self.settles.is_empty() || !self.releases.is_empty();
-        match &self.owner {
-            Some(owner) => Some(owner.clone()),
-            None if pending || self.stop.is_some() => Some(String::new()),
-            None => None,
-        }
     }
 }
 

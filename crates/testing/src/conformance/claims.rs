@@ -243,6 +243,7 @@ pub async fn a_worker_is_drained_once_nothing_is_left_for_it(f: &dyn Fixture) {
     insert(f.store(), [job("a").in_queue("x"), job("far").in_queue("y").delayed(600)]).await;
     assert!(!drained(Turn::of("w").drain()).await);
     assert!(drained(Turn::of("w").drain().queues(&["y"])).await, "one that waits for its time is no work");
+    assert!(drained(Turn::of("w").drain().kinds(&["mail"])).await, "nor is one of another kind");
     f.store().set_paused(&queue("x"), true).await.expect("the store works");
     assert!(drained(Turn::of("w").drain()).await, "a paused queue is no work");
     f.store().set_paused(&queue("x"), false).await.expect("the store works");

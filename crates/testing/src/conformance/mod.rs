@@ -159,6 +159,7 @@ macro_rules! conformance {
                 a_ring_between_two_waits_is_not_lost
                 a_dropped_wait_loses_no_ring
                 a_ring_reaches_every_listener
+                a_claim_rings_for_those_who_wait_on_its_job
                 a_settled_outcome_rings
                 what_becomes_ready_for_others_rings
                 a_cancel_rings_those_who_must_hear_of_it

@@ -62,6 +62,13 @@ pub async fn a_ring_reaches_every_listener(f: &dyn Fixture) {
     assert!(one.wait(LONG).await && two.wait(LONG).await && here.wait(LONG).await);
 }
 
+pub async fn a_claim_rings_for_those_who_wait_on_its_job(f: &dyn Fixture) {
+    insert(f.store(), [job("a")]).await;
+    let mut outcomes = listen(f, Topic::Outcome).await;
+    claim_one(f.store(), "w").await;
+    assert!(outcomes.wait(LONG).await);
+}
+
 pub async fn a_settled_outcome_rings(f: &dyn Fixture) {
     insert(f.store(), [job("a")]).await;
     let claim = claim_one(f.store(), "w").await;

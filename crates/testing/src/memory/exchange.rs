@@ -52,6 +52,7 @@ fn exchange(
         rings.work |= settle::release(state, *claim, now);
     }
     let claims = take::claim(state, request, now);
+    rings.outcome |= !claims.is_empty();
     let cancels = state
         .jobs
         .values()

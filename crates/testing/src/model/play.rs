@@ -47,11 +47,16 @@ pub async fn play(
         return Default::default();
     }
     if let Step::Exchange(turn) = step {
-        let (left, right) = (exchange(one, 0, claims, turn).await, exchange(other, 1, claims, turn).await);
+        let mut left = exchange(one, 0, claims, turn).await;
+        let mut right = exchange(other, 1, claims, turn).await;
+        // A job that is due and not promoted yet is still waiting, for no time at all: who promotes when is free.
+        if [&left, &right].iter().any(|reply| reply.next_due == Some(Duration::ZERO)) {
+            (left.next_due, right.next_due) = (None, None);
+        }
         assert_eq!(left.claims.len(), right.claims.len(), "different claims: {left:#?}\n{right:#?}");
         let pairs = left.claims.iter().zip(&right.claims).map(|(l, r)| [l.clone(), r.clone()]);
         claims.0.extend(pairs);
-        return (answer(&left, 0, claims, turn), answer(&right, 1, claims, turn));
+        return (answer(&left, 0, claims), answer(&right, 1, claims));
     }
     (verb(one.store(), step).await, verb(other.store(), step).await)
 }
@@ -111,19 +116,16 @@ async fn exchange(f: &dyn Fixture, side: usize, claims: &Claims, turn: &Turn) ->
     for (n, (pick, end)) in turn.settles.iter().enumerate() {
         let Some(claim) = claims.pick(side, *pick) else { continue };
         let mut one = settle(claim, *end);
-        // Into the queue of its job: what a skipped one leaves behind is a case of its own in the suite.
-        let carried = turn.insert.iter().filter(|_| n == 0).map(|seed| grow(seed, now));
-        one.inserts.extend(carried.map(|new| new.in_queue(claim.job.spec.queue.as_str())));
+        one.inserts.extend(turn.insert.iter().filter(|_| n == 0).map(|seed| grow(seed, now)));
         request.settles.push(one);
     }
     request.releases =
         turn.releases.iter().filter_map(|pick| claims.pick(side, *pick)).map(|c| c.token).collect();
-    // One that is bound to a job wants it, and ends with it; what it hears otherwise is a case of its own in the suite.
-    request.want = turn.want.max(usize::from(turn.only.is_some()));
+    request.want = turn.want;
     request.take.queues = turn.queues.iter().map(|queue| given::queue(&queue_name(*queue))).collect();
     request.take.kinds = turn.kinds.iter().map(|kind| kind_name(*kind)).collect();
     request.take.only = turn.only.map(job_name);
-    request.drain = turn.drain && turn.only.is_none();
+    request.drain = turn.drain;
     request.settings_seen = if turn.knows_settings { seen } else { u64::MAX };
     store.exchange(request).await.expect("the store works")
 }
@@ -152,7 +154,7 @@ fn settle(claim: &Claim, end: End) -> Settle {
 }
 
 /// A reply, with claims by their index; why something was refused is the store's own matter.
-fn answer(reply: &ExchangeReply, side: usize, claims: &Claims, turn: &Turn) -> String {
+fn answer(reply: &ExchangeReply, side: usize, claims: &Claims) -> String {
     let index = |token| claims.index(side, token);
     let settled: Vec<Settled> = reply
         .settled
@@ -169,9 +171,7 @@ fn answer(reply: &ExchangeReply, side: usize, claims: &Claims, turn: &Turn) -> S
         .collect();
     let mut cancels: Vec<_> = reply.cancels.iter().map(|token| index(*token)).collect();
     cancels.sort();
-    // A store that looks at kinds too late wakes the worker too early: a case of its own in the suite.
-    let next_due = reply.next_due.filter(|_| turn.kinds.is_empty());
-    let rest = (reply.stop, reply.drained, next_due, &reply.settings);
+    let rest = (reply.stop, reply.drained, reply.next_due, &reply.settings);
     format!("{settled:?} {taken:#?} {cancels:?} {rest:?}")
 }
 

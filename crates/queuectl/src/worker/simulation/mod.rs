@@ -1,0 +1,327 @@
+//! The real step machine in a simulated world: the in-memory store, fake keepers, time that jumps from event to event,
+//! and a seed that decides everything else. The same seed gives the same history.
+//!
+//! The world is strict: it panics where two attempts of one job overlap, a worker runs more than its slots, a machine
+//! asks to be woken and then does nothing, or one leaves anything behind. `lives.rs` lets seeds decide what happens,
+//! `deaths.rs` kills and recovers,
+//! `cases.rs` tells small stories; `claims.rs` makes claims for the tests of single steps.
+
+mod cases;
+pub mod claims;
+mod deaths;
+mod lives;
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use queuectl_core::job::{Job, NewJob};
+use queuectl_core::state::State;
+use queuectl_core::store::{
+    Attempt, Attempts, Exchange, ExchangeReply, ExchangeRequest, Jobs, SettingsStore, StoreError, Take,
+    Workers,
+};
+use queuectl_exec::protocol::{ClaimKey, Event as KeeperEvent, Request, Start};
+use queuectl_testing::given::{id, insert, worker};
+use queuectl_testing::{FakeKeeper, ManualClock, MemoryStore};
+
+use self::deaths::{Left, is_crowded, plan};
+use super::events::{Action, Event, Report};
+use super::start::Surroundings;
+use super::step::{Identity, Machine};
+
+/// Rounds in which everyone may react at one instant before somebody must be running in circles.
+const ROUNDS_MAX: usize = 100;
+
+/// A generator of the splitmix64 kind: small, and the same everywhere.
+struct Chance(u64);
+
+impl Chance {
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// Nothing in this world waits.
+fn now_or_never<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the in-memory store never waits"),
+    }
+}
+
+/// Where a worker's exchange is.
+enum Flight {
+    None,
+    There { request: Box<ExchangeRequest>, reaches: u64 },
+    Back { result: Result<ExchangeReply, StoreError>, arrives: u64 },
+}
+
+struct SimWorker {
+    machine: Machine,
+    keeper: FakeKeeper,
+    owner: String,
+    flight: Flight,
+    exited: bool,
+    slots: usize,
+    steps: u64,
+}
+
+struct World {
+    store: Arc<MemoryStore>,
+    clock: ManualClock,
+    now: u64,
+    chance: Chance,
+    workers: Vec<SimWorker>,
+    left: Vec<Left>,
+    /// Who runs which job now; two at once is the one thing that must never be.
+    running: HashMap<String, (usize, ClaimKey)>,
+    starts: BTreeMap<String, u32>,
+    /// Starts that failed for reasons of our own.
+    crowded: BTreeMap<String, u32>,
+    keepers: u32,
+    /// In a hundred exchanges so many fail.
+    failures: u64,
+    reports: Vec<(u64, Report)>,
+    /// Every event and every action, if somebody wants to read it.
+    trace: Option<Vec<String>>,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let clock = ManualClock::default();
+        World {
+            store: Arc::new(MemoryStore::new(clock.clone())),
+            clock,
+            now: 1_000,
+            chance: Chance(seed),
+            workers: Vec::new(),
+            left: Vec::new(),
+            running: HashMap::new(),
+            starts: BTreeMap::new(),
+            crowded: BTreeMap::new(),
+            keepers: 0,
+            failures: 0,
+            reports: Vec::new(),
+            trace: None,
+        }
+    }
+
+    fn insert(&self, jobs: impl IntoIterator<Item = NewJob>) {
+        now_or_never(insert(&*self.store, jobs));
+    }
+
+    fn new_keeper(&mut self) -> (String, FakeKeeper) {
+        self.keepers += 1;
+        let owner = format!("keeper{}", self.keepers);
+        (owner.clone(), FakeKeeper::new(&owner, plan))
+    }
+
+    fn add_worker(&mut self, slots: usize, drain: bool) -> usize {
+        let (owner, keeper) = self.new_keeper();
+        let name = format!("worker{}", self.workers.len());
+        now_or_never(self.store.register(worker(&name))).expect("the store works");
+        let identity = Identity {
+            worker: name,
+            slots,
+            take: Take { kinds: vec!["command".to_owned()], ..Take::default() },
+            drain,
+        };
+        let settings = now_or_never(self.store.settings()).expect("the store works");
+        let machine = Machine::new(identity, Surroundings::default(), settings);
+        self.workers.push(SimWorker {
+            machine,
+            keeper,
+            owner: owner.clone(),
+            flight: Flight::None,
+            exited: false,
+            slots,
+            steps: 0,
+        });
+        let at = self.workers.len() - 1;
+        self.step(at, Event::KeeperReady { owner });
+        at
+    }
+
+    fn step(&mut self, at: usize, event: Event) {
+        if self.workers[at].exited {
+            return;
+        }
+        self.workers[at].steps += 1;
+        let (now, random) = (self.now, self.chance.draw());
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{now} worker{at} {event:?}"));
+        }
+        let actions = self.workers[at].machine.step(event, now, random);
+        for action in actions {
+            if let Some(trace) = &mut self.trace {
+                trace.push(format!("{now} worker{at} {action:?}"));
+            }
+            self.act(at, action);
+        }
+    }
+
+    fn act(&mut self, at: usize, action: Action) {
+        match action {
+            Action::Exchange(request) => {
+                assert!(matches!(self.workers[at].flight, Flight::None), "one exchange at a time");
+                let reaches = self.now + self.chance.below(4);
+                self.workers[at].flight = Flight::There { request, reaches };
+            }
+            Action::Keeper(order) => {
+                if let Request::Start(start) = &order {
+                    self.start(at, start);
+                }
+                let now = self.now;
+                self.workers[at].keeper.send(now, order);
+            }
+            Action::Report(Report::Refused { job, why, .. }) => panic!("{job}: {why}"),
+            Action::Report(report) => self.reports.push((self.now, report)),
+            Action::Exit => self.exit(at),
+        }
+    }
+
+    fn start(&mut self, at: usize, start: &Start) {
+        let name = variable(start, "QUEUECTL_JOB_ID");
+        let before = self.running.insert(name.clone(), (at, start.claim));
+        assert_eq!(before, None, "two runs of {name} at once, at {}", self.now);
+        *self.starts.entry(name).or_default() += 1;
+        let mine = self.running.values().filter(|(worker, _)| *worker == at).count();
+        assert!(mine <= self.workers[at].slots, "worker{at} runs {mine}");
+        let slot = variable(start, "QUEUECTL_SLOT").parse::<usize>().expect("a number");
+        assert!((1..=self.workers[at].slots).contains(&slot), "there is no slot {slot}");
+    }
+
+    fn exit(&mut self, at: usize) {
+        let worker = &mut self.workers[at];
+        worker.exited = true;
+        assert_eq!(worker.keeper.running(), 0, "worker{at} left its attempts behind");
+    }
+
+    /// Carries the exchange on its way; true if that changed anything.
+    fn carry(&mut self, at: usize) -> bool {
+        let now = self.now;
+        match std::mem::replace(&mut self.workers[at].flight, Flight::None) {
+            Flight::There { request, reaches } if reaches <= now => {
+                let result = if self.chance.below(100) < self.failures {
+                    Err(StoreError::Unavailable { what: "the disk is away".to_owned(), source: None })
+                } else {
+                    now_or_never(self.store.exchange(*request))
+                };
+                let arrives = now + self.chance.below(4);
+                self.workers[at].flight = Flight::Back { result, arrives };
+                true
+            }
+            Flight::Back { result, arrives } if arrives <= now => {
+                self.step(at, Event::Exchanged(result));
+                true
+            }
+            still => {
+                self.workers[at].flight = still;
+                false
+            }
+        }
+    }
+
+    /// Delivers what is due to one worker; true if anything was.
+    fn attend(&mut self, at: usize) -> bool {
+        if self.workers[at].exited {
+            return false;
+        }
+        let now = self.now;
+        let mut busy = self.carry(at);
+        for event in self.workers[at].keeper.events(now) {
+            busy = true;
+            match event {
+                KeeperEvent::Exited(record) => {
+                    self.running.retain(|name, (_, claim)| {
+                        if *claim == record.claim && is_crowded(&record) {
+                            *self.crowded.entry(name.clone()).or_default() += 1;
+                        }
+                        *claim != record.claim
+                    });
+                    self.step(at, Event::Ended { record, stderr_tail: String::new() });
+                }
+                event => self.step(at, Event::Keeper(event)),
+            }
+        }
+        if !self.workers[at].exited && self.workers[at].machine.wake_at() <= now {
+            self.step(at, Event::Tick);
+            busy = true;
+        }
+        busy
+    }
+
+    fn attend_all(&mut self) -> bool {
+        let mut busy = false;
+        for at in 0..self.workers.len() {
+            busy |= self.attend(at);
+        }
+        busy
+    }
+
+    /// Delivers everything that is due, then jumps to the next event; false when nothing is left to happen.
+    fn turn(&mut self, until: u64) -> bool {
+        self.recover();
+        let mut rounds = 0;
+        while self.attend_all() {
+            rounds += 1;
+            assert!(rounds < ROUNDS_MAX, "somebody runs in circles at {}", self.now);
+        }
+        let found = self.left.iter().map(|left| left.found_at);
+        let mut next = found.fold(until, u64::min);
+        for worker in self.workers.iter().filter(|worker| !worker.exited) {
+            let flight = match &worker.flight {
+                Flight::None => None,
+                Flight::There { reaches: at, .. } | Flight::Back { arrives: at, .. } => Some(*at),
+            };
+            let wakes = [flight, worker.keeper.next_at(), Some(worker.machine.wake_at())];
+            next = wakes.into_iter().flatten().fold(next, u64::min);
+        }
+        assert!(next > self.now || until <= self.now, "woken for nothing at {}", self.now);
+        let jump = next.max(self.now) - self.now;
+        self.now += jump;
+        self.clock.advance(Duration::from_millis(jump));
+        self.now < until && (self.workers.iter().any(|worker| !worker.exited) || !self.left.is_empty())
+    }
+
+    fn run_until(&mut self, until: u64) {
+        while self.turn(until) {}
+    }
+
+    fn job(&self, name: &str) -> Job {
+        now_or_never(self.store.get(&id(name))).expect("the store works").expect("it is there")
+    }
+
+    fn state(&self, name: &str) -> State {
+        self.job(name).state
+    }
+
+    fn rows(&self, name: &str) -> Vec<Attempt> {
+        now_or_never(self.store.attempts(&id(name), false)).expect("the store works")
+    }
+
+    fn starts(&self, name: &str) -> u32 {
+        self.starts.get(name).copied().unwrap_or_default()
+    }
+}
+
+fn variable(start: &Start, name: &str) -> String {
+    let found = start.env.iter().find(|(key, _)| key == name.as_bytes());
+    String::from_utf8_lossy(&found.expect("it is ours").1).into_owned()
+}

@@ -1,0 +1,10 @@
+//! The library as its users call it, on a database of its own.
+
+mod changes;
+mod following;
+mod jobs;
+mod output;
+mod place;
+mod selectors;
+mod settings;
+mod workers;

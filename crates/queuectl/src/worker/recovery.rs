@@ -11,7 +11,7 @@ use queuectl_core::limits::SETTLES_MAX;
 use queuectl_core::outcome::Interruption;
 use queuectl_core::settings::Settings;
 use queuectl_core::store::{Claim, ExchangeRequest, Settle, Settled, StoreResult, Take};
-use queuectl_exec::protocol::ClaimKey;
+use queuectl_exec::protocol::{ClaimKey, End};
 use queuectl_exec::rundir::{self, Kind};
 use queuectl_exec::{Estate, Remains, now_boot_ms, sweep, try_take};
 use tokio::sync::Mutex;
@@ -127,6 +127,12 @@ async fn give_back(
     let mut releases = Vec::new();
     for claim in &claims {
         match remains.get(&ClaimKey::from(claim.token)) {
+            // For lack of processes, descriptors or memory: nothing ran, and nothing is charged.
+            Some(Remains { exit: Some(record), .. })
+                if matches!(record.end, End::CouldNotStart { ours: true, .. }) =>
+            {
+                releases.push(claim.token);
+            }
             Some(Remains { exit: Some(record), .. }) => {
                 let (record, out_dir) = (Box::new(record.clone()), place.out_dir.clone());
                 let (record, stderr_tail) =

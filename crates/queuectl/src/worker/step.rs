@@ -175,11 +175,8 @@ impl Machine {
     }
 
     fn is_over(&self) -> bool {
-        let idle = self.held.is_empty()
-            && self.settles.is_empty()
-            && self.refused.is_empty()
-            && self.releases.is_empty()
-            && self.in_flight.is_none();
+        // What is not settled durably is still held.
+        let idle = self.held.is_empty() && self.releases.is_empty() && self.in_flight.is_none();
         idle && (self.stop.is_some() || self.drained) || self.excluded && self.running() == 0
     }
 

@@ -100,9 +100,10 @@ fn a_lost_store_loses_no_outcome() {
 #[test]
 fn a_drain_waits_for_what_a_dead_keeper_ran() {
     let mut world = World::new(11);
-    world.insert([job("a-500")]);
+    world.insert([job("a-5000")]);
     let at = world.add_worker(1, true);
-    world.run_until(1_200);
+    // It has heard that nothing else is left.
+    world.run_until(3_000);
     world.step(at, Event::KeeperLost);
     assert!(!world.workers[at].exited, "the job it ran comes back");
 }

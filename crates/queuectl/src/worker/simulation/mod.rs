@@ -3,8 +3,8 @@
 //!
 //! The world is strict: it panics where two attempts of one job overlap, a worker runs more than its slots, a machine
 //! asks to be woken and then does nothing, or one leaves anything behind. `lives.rs` lets seeds decide what happens,
-//! `deaths.rs` kills and recovers,
-//! `cases.rs` tells small stories; `claims.rs` makes claims for the tests of single steps.
+//! `cases.rs` tells small stories, `deaths.rs` kills and recovers; `claims.rs` makes claims for the tests of single
+//! steps.
 
 mod cases;
 pub mod claims;
@@ -97,6 +97,8 @@ struct World {
     keepers: u32,
     /// In a hundred exchanges so many fail.
     failures: u64,
+    /// Some exchanges take long.
+    slow: bool,
     reports: Vec<(u64, Report)>,
     /// Every event and every action, if somebody wants to read it.
     trace: Option<Vec<String>>,
@@ -117,6 +119,7 @@ impl World {
             crowded: BTreeMap::new(),
             keepers: 0,
             failures: 0,
+            slow: false,
             reports: Vec::new(),
             trace: None,
         }
@@ -180,7 +183,7 @@ impl World {
         match action {
             Action::Exchange(request) => {
                 assert!(matches!(self.workers[at].flight, Flight::None), "one exchange at a time");
-                let reaches = self.now + self.chance.below(4);
+                let reaches = self.now + self.latency();
                 self.workers[at].flight = Flight::There { request, reaches };
             }
             Action::Keeper(order) => {
@@ -213,6 +216,12 @@ impl World {
         assert_eq!(worker.keeper.running(), 0, "worker{at} left its attempts behind");
     }
 
+    /// How long an exchange takes to the store, or back.
+    fn latency(&mut self) -> u64 {
+        let longest = if self.slow && self.chance.below(8) == 0 { 200 } else { 4 };
+        self.chance.below(longest)
+    }
+
     /// Carries the exchange on its way; true if that changed anything.
     fn carry(&mut self, at: usize) -> bool {
         let now = self.now;
@@ -223,7 +232,7 @@ impl World {
                 } else {
                     now_or_never(self.store.exchange(*request))
                 };
-                let arrives = now + self.chance.below(4);
+                let arrives = now + self.latency();
                 self.workers[at].flight = Flight::Back { result, arrives };
                 true
             }

@@ -86,3 +86,15 @@ fn a_drain_ends_only_when_idle_and_nothing_is_left() {
     assert!(rig.reply(drained()).exit);
     assert!(!rig.step(Event::Rang).exit, "someone has news");
 }
+
+#[test]
+fn a_stop_gives_back_at_once_what_was_claimed_ahead() {
+    for mode in [StopMode::Drain, StopMode::Now] {
+        let mut rig = Rig::new(1);
+        rig.learn(PREFETCH_RUNS_MIN);
+        let (one, two) = (plain(1), plain(2));
+        rig.run(&[&one, &two]);
+        let request = rig.step(Event::Stop(mode)).exchange.expect("it gives back");
+        assert_eq!((request.releases, request.want), (vec![two.token], 0));
+    }
+}

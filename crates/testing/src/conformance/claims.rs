@@ -48,6 +48,14 @@ pub async fn claims_go_by_priority_over_all_queues(f: &dyn Fixture) {
     assert_eq!(claimed(&claim(f.store(), "w", 9).await), ["mid2", "zero", "low"]);
 }
 
+pub async fn claims_go_by_priority_within_one_queue(f: &dyn Fixture) {
+    let priorities = [("low", -5), ("mid", 3), ("top", 9), ("zero", 0)];
+    insert(f.store(), priorities.map(|(name, priority)| job(name).priority(priority))).await;
+    for name in ["top", "mid", "zero", "low"] {
+        assert_eq!(claimed(&claim(f.store(), "w", 1).await), [name]);
+    }
+}
+
 pub async fn among_equals_the_earlier_due_goes_first(f: &dyn Fixture) {
     let now = f.store().now().await.expect("the store works");
     let at = |name: &str, seconds| job(name).due(Due::At(now.after(secs(seconds))));

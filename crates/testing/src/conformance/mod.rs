@@ -95,6 +95,7 @@ macro_rules! conformance {
                 a_job_is_claimed_once
                 a_worker_that_wants_nothing_gets_nothing
                 claims_go_by_priority_over_all_queues
+                claims_go_by_priority_within_one_queue
                 among_equals_the_earlier_due_goes_first
                 among_equals_the_older_goes_first
                 a_worker_takes_only_its_queues

@@ -77,10 +77,12 @@ pub fn normalise(arguments: Vec<OsString>) -> Vec<OsString> {
         let Some(flag) = argument.to_str().filter(|text| ours && text.starts_with("--")) else {
             return argument;
         };
-        match flag.split_once('=') {
-            Some((name, value)) => format!("{}={value}", name.replace('_', "-")).into(),
-            None => flag.replace('_', "-").into(),
+        let name = flag.split('=').next().unwrap_or(flag);
+        // A value that merely begins with dashes is no flag.
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            return argument;
         }
+        format!("{}{}", name.replace('_', "-"), &flag[name.len()..]).into()
     };
     arguments.into_iter().map(normal).collect()
 }
@@ -104,9 +106,10 @@ mod tests {
 
     #[test]
     fn underscores_become_dashes_before_the_separator_only() {
-        let words = ["queuectl", "--max_retries=3_4", "--run_at", "a_b", "--", "--x_y"].map(OsString::from);
-        let expected =
-            ["queuectl", "--max-retries=3_4", "--run-at", "a_b", "--", "--x_y"].map(OsString::from);
+        let words = ["queuectl", "--max_retries=3_4=_", "--run_at", "a_b", "--a_b c", "--", "--x_y"];
+        let words = words.map(OsString::from);
+        let expected = ["queuectl", "--max-retries=3_4=_", "--run-at", "a_b", "--a_b c", "--", "--x_y"];
+        let expected = expected.map(OsString::from);
         assert_eq!(normalise(words.to_vec()), expected);
     }
 }

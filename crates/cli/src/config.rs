@@ -83,6 +83,9 @@ async fn set(place: &Place, key: &str, value: Option<&str>, queue: Option<String
     let scope = queue.map(|queue| format!(" for queue {queue}")).unwrap_or_default();
     match value {
         Some(value) => print_line(&format!("Set {} = {}{scope}", key.name, clean(value)))?,
+        None if key.default.is_empty() => {
+            print_line(&format!("Unset {}{scope}; it has no default", key.name))?;
+        }
         None => print_line(&format!("Unset {}{scope}; its default is {}", key.name, key.default))?,
     }
     Ok(Exit::Done)

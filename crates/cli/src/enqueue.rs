@@ -69,6 +69,7 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     }
     let source = match (arguments.input, arguments.file) {
         (Some(input), _) => Some(source(&input)?),
+        (None, Some(file)) if file.as_os_str() == "-" => Some(Source::Stdin),
         (None, Some(file)) => Some(Source::File(file)),
         (None, None) => None,
     };

@@ -43,7 +43,7 @@ impl Place {
 
     /// The store, made if there is none.
     pub async fn open(&self) -> Result<Client, Failure> {
-        let opened = Client::open(&self.path, Access::Write).await?;
+        let opened = Client::open(&self.path, Access::Write).await.map_err(unusable)?;
         opened.ok_or_else(|| {
             let what = format!("{} vanished while it was opened", self.path.display());
             StoreError::Unavailable { what, source: None }.into()
@@ -52,13 +52,22 @@ impl Place {
 
     /// The store, if there is one.
     pub async fn open_existing(&self) -> Result<Option<Client>, Failure> {
-        Ok(Client::open(&self.path, Access::Read).await?)
+        Client::open(&self.path, Access::Read).await.map_err(unusable)
     }
 
     /// How people see it.
     pub fn name(&self) -> String {
         self.path.display().to_string()
     }
+}
+
+/// A store that cannot be opened, and the way out where its message names none.
+fn unusable(error: StoreError) -> Failure {
+    let failure = Failure::from(error);
+    if failure.message.contains("--db") {
+        return failure;
+    }
+    failure.hint("--db FILE or QUEUECTL_DB names another database")
 }
 
 fn default_path() -> Result<PathBuf, Failure> {

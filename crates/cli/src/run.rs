@@ -39,27 +39,38 @@ struct OwnWorker {
 }
 
 pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
+    watch_one(place, arguments, umask).await.map_err(ours)
+}
+
+async fn watch_one(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     let mut request = arguments.what.request()?;
     // One attempt unless more are asked for: whoever watches wants the answer.
     request.max_retries = request.max_retries.or(Some(1));
     let mut interrupt = listen_to(SignalKind::interrupt())?;
     let mut terminate = listen_to(SignalKind::terminate())?;
     let mut hangup = listen_to(SignalKind::hangup())?;
-    let client = place.open().await.map_err(ours)?;
+    let client = place.open().await?;
     let ids = client.enqueue(vec![request], &enqueuer()).await?;
     let id = ids.into_iter().next().expect("one request gives one id");
-    let Some(job) = client.job(&id).await.map_err(Failure::from).map_err(ours)? else {
+    let Some(job) = client.job(&id).await? else {
         return Err(Failure::new(Exit::RunFailed, format!("job {id} was deleted")));
     };
-    let own = start_own(&client, &job.spec.queue, &id, umask).await.map_err(ours)?;
-    let mut follower = client.follow(id.clone(), 0).await.map_err(Failure::from).map_err(ours)?;
+    let own = start_own(&client, &job.spec.queue, &id, umask).await?;
+    let mut follower = client.follow(id.clone(), 0).await?;
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
-    let (mut started, mut signalled) = (false, None);
+    let (mut started, mut signalled, mut unheard) = (false, None, None);
     let end = loop {
         tokio::select! {
-            live = follower.next() => match live.map_err(Failure::from).map_err(ours)? {
-                Some(Live::Output(piece)) => { started = true; show(piece)?; }
+            live = follower.next() => match live? {
+                Some(Live::Output(piece)) => {
+                    started = true;
+                    // As at a pipe that nobody reads: the job ends, and is not left for another worker to run again.
+                    if unheard.is_none() && let Err(failure) = show(piece) {
+                        unheard = Some(failure);
+                        cancel(&client, &id).await?;
+                    }
+                }
                 Some(Live::Changed(job)) => started |= job.state != State::Pending,
                 Some(Live::Ended(job)) => break Some(job),
                 Some(Live::AttemptEnded(_)) => {}
@@ -81,13 +92,14 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
         let _ = own.stop.send(Some(StopMode::Drain));
         match own.task.await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(ours(error.into())),
+            Ok(Err(error)) => return Err(error.into()),
             Err(error) => return Err(Failure::new(Exit::Internal, format!("the worker broke off: {error}"))),
         }
     }
-    match end {
-        None => Err(Failure::new(Exit::RunFailed, format!("job {id} was deleted"))),
-        Some(job) => Ok(signalled.unwrap_or_else(|| exit_of(&job))),
+    match (end, unheard) {
+        (_, Some(failure)) => Err(failure),
+        (None, None) => Err(Failure::new(Exit::RunFailed, format!("job {id} was deleted"))),
+        (Some(job), None) => Ok(signalled.unwrap_or_else(|| exit_of(&job))),
     }
 }
 

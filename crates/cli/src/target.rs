@@ -1,5 +1,7 @@
 //! The jobs that a verb is about.
 
+use std::collections::HashSet;
+
 use queuectl::core::id::JobId;
 use queuectl::{Client, Selector};
 
@@ -8,10 +10,10 @@ use crate::place::Place;
 
 /// Resolves words to ids, each id once. One word that names nothing refuses all.
 pub async fn resolve(client: &Client, words: &[String]) -> Result<Vec<JobId>, Failure> {
-    let mut ids: Vec<JobId> = Vec::new();
+    let (mut ids, mut seen) = (Vec::new(), HashSet::new());
     for word in words {
         for id in client.select(&Selector::parse(word)?).await? {
-            if !ids.contains(&id) {
+            if seen.insert(id.clone()) {
                 ids.push(id);
             }
         }

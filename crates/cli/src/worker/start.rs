@@ -58,7 +58,7 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     options.drain = arguments.drain;
     let client = place.open().await?;
     if arguments.detach {
-        return detach(&client, &arguments, umask).await;
+        return detach(place, &client, &arguments, umask).await;
     }
     if arguments.session {
         // Fails only if it leads a session already.
@@ -133,13 +133,13 @@ fn log_to_stderr() {
 }
 
 /// Starts the same worker in a session of its own and waits until it is registered.
-async fn detach(client: &Client, arguments: &Arguments, umask: u32) -> Outcome {
-    let place = client.place();
+async fn detach(place: &Place, client: &Client, arguments: &Arguments, umask: u32) -> Outcome {
+    let run_dir = client.place().run_dir;
     let failed =
         |what: String, error: std::io::Error| Failure::new(Exit::Unavailable, format!("{what}: {error}"));
-    queuectl_exec::rundir::create_run_dir(&place.run_dir)
-        .map_err(|error| failed(format!("cannot use {}", place.run_dir.display()), error))?;
-    let log: PathBuf = place.run_dir.join(format!("worker-{}.log", client.next_id()));
+    queuectl_exec::rundir::create_run_dir(&run_dir)
+        .map_err(|error| failed(format!("cannot use {}", run_dir.display()), error))?;
+    let log: PathBuf = run_dir.join(format!("worker-{}.log", client.next_id()));
     let file = OpenOptions::new()
         .append(true)
         .create_new(true)
@@ -147,7 +147,7 @@ async fn detach(client: &Client, arguments: &Arguments, umask: u32) -> Outcome {
         .open(&log)
         .map_err(|error| failed(format!("cannot create {}", log.display()), error))?;
     let mut command = Command::new(this_program()?);
-    command.arg("--db").arg(&place.name).args(["worker", "start", "--session"]);
+    command.arg("--db").arg(&place.path).args(["worker", "start", "--session"]);
     command.arg("--count").arg(arguments.count.to_string());
     for queue in &arguments.queue {
         command.arg("--queue").arg(queue);

@@ -65,6 +65,8 @@ pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 pub const RUNNING_POLL_MAX: Duration = Duration::from_secs(1);
 /// Claiming pauses this long after jobs could not be started for reasons of our own.
 pub const SPAWN_PAUSE: Duration = Duration::from_secs(1);
+/// How long a worker that is to stop waits for a store that cannot be used before it leaves the outcomes in the spool.
+pub const STOPPING_STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a worker waits for a keeper's first word.
 pub const KEEPER_HELLO_MAX: Duration = Duration::from_secs(10);
 

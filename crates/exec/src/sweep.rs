@@ -13,9 +13,9 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
-/// A killed process is gone within a millisecond or two, unless the machine is busy.
 /// Passes in a row that must find nothing.
 const QUIET_PASSES: usize = 3;
+/// A killed process is gone within a millisecond or two, unless the machine is busy.
 const QUICK_PASSES: usize = 20;
 const QUICK_INTERVAL: Duration = Duration::from_millis(1);
 

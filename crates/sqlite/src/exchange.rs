@@ -106,6 +106,9 @@ fn exchange(
         rings.outcome |= !claims.is_empty();
     }
     let queues = take::open_queues(connection, &request.take)?;
+    let ended = request.settles.len() + request.releases.len();
+    // Whoever else waits for room under a limit would find it only with its next look.
+    rings.work |= queues.iter().any(|queue| queue.has_new_room(ended));
     let words = words_for(connection, request, &queues, now)?;
     Ok(ExchangeReply { claims, settled, ..words })
 }
@@ -119,10 +122,10 @@ fn settle_alone(
 ) -> Result<Settled, Failure> {
     connection.execute_batch("SAVEPOINT settle")?;
     match settle_one(connection, settle, now) {
-        Ok((result, landed)) => {
+        Ok(result) => {
             connection.execute_batch("RELEASE settle")?;
             rings.outcome |= result == Settled::Done;
-            rings.work |= landed.work && !settle.inserts.is_empty() || returns(settle);
+            rings.work |= result == Settled::Done && (!settle.inserts.is_empty() || returns(settle));
             Ok(result)
         }
         // The whole transaction is gone with it: a full disk, for example.
@@ -153,6 +156,7 @@ fn words_for(
         settled: Vec::new(),
         cancels: cancels(connection, &request.owner)?,
         stop: stop(connection, &request.worker)?,
+        paused: crate::queues::paused(connection)?,
         drained: request.drain && take::is_drained(connection, &request.take, queues, now)?,
         next_due: next_due.map(|due| due.since(now)),
         settings: settings.filter(|settings: &Settings| settings.version != request.settings_seen),

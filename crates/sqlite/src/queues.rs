@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use queuectl_core::queue::QueueName;
 use queuectl_core::store::{QueueRow, Queues, StoreResult};
+use rusqlite::Connection;
 
 use crate::failure::Failure;
 use crate::insert::ensure_queue;
@@ -44,4 +45,14 @@ impl Queues for SqliteStore {
         })
         .await
     }
+}
+
+/// The names of the paused queues.
+pub fn paused(connection: &Connection) -> Result<Vec<QueueName>, Failure> {
+    let mut statement = connection.prepare_cached(
+        "-- queue_paused
+         SELECT name FROM queue WHERE paused = 1 ORDER BY name",
+    )?;
+    let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    names.into_iter().map(queue_name).collect()
 }

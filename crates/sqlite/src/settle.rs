@@ -12,20 +12,9 @@ use crate::failure::{Failure, damaged};
 use crate::insert::Inserter;
 use crate::rows::{JOB_COLUMNS, RawJob, raw_job};
 
-/// What a landed settle means for others.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Landed {
-    /// A job became ready, or room under a limit.
-    pub work: bool,
-}
-
 /// Settles one outcome, if its claim still holds.
-pub fn settle_one(
-    connection: &Connection,
-    settle: &Settle,
-    now: Timestamp,
-) -> Result<(Settled, Landed), Failure> {
-    let Some(job) = held_by(connection, settle)? else { return Ok((Settled::Lost, Landed::default())) };
+pub fn settle_one(connection: &Connection, settle: &Settle, now: Timestamp) -> Result<Settled, Failure> {
+    let Some(job) = held_by(connection, settle)? else { return Ok(Settled::Lost) };
     // Refused before anything else looks at it: the patch comes from outside.
     transition(job.state, settle.patch.event).map_err(|e| damaged(e.to_string()))?;
     let patch = settle.patch.clone().landing(job.cancel_requested);
@@ -38,7 +27,7 @@ pub fn settle_one(
             inserter.insert(job)?;
         }
     }
-    Ok((Settled::Done, Landed { work: true }))
+    Ok(Settled::Done)
 }
 
 /// Gives a claim back of which nothing started; false if it does not hold any more.

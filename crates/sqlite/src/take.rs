@@ -28,6 +28,13 @@ pub struct OpenQueue {
     room: usize,
 }
 
+impl OpenQueue {
+    /// Whether jobs wait here for room under a limit that was used up before so many runs ended.
+    pub fn has_new_room(&self, ended: usize) -> bool {
+        self.ready > 0 && (1..=ended).contains(&self.room)
+    }
+}
+
 /// The open queues that have anything waiting.
 pub fn open_queues(connection: &Connection, take: &Take) -> Result<Vec<OpenQueue>, Failure> {
     let mut statement = connection.prepare_cached(

@@ -87,6 +87,8 @@ pub struct ExchangeReply {
     /// Claims of this owner whose cancellation is asked for.
     pub cancels: Vec<ClaimToken>,
     pub stop: Option<StopMode>,
+    /// The paused queues: what is claimed of them and has not started goes back.
+    pub paused: Vec<QueueName>,
     /// Nothing of the worker's kinds is ready, backing off or due in the unpaused queues that it takes. Always false
     /// unless asked.
     pub drained: bool,

@@ -56,3 +56,29 @@ impl Client {
         self.ids.lock().expect("no panic while ids are made").next_id(now, random)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use queuectl_testing::{ManualClock, MemoryStore, given};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_generated_id_that_exists_is_drawn_again_and_a_given_one_is_refused() {
+        let client = Client::on(Arc::new(MemoryStore::new(ManualClock::default())));
+        let there = || given::job("there");
+        client.insert(vec![there()]).await.expect("it is new");
+        let generated = || NewJob { generated: true, ..there() };
+        let ids = client.insert(vec![generated(), given::job("b"), generated()]).await.expect("drawn again");
+        assert_eq!((ids.len(), ids[1].as_str()), (3, "b"));
+        assert!(ids[0] != ids[2] && ids[0].as_str() != "there" && ids[2].as_str() != "there", "{ids:?}");
+        for id in &ids {
+            assert!(client.job(id).await.expect("the store works").is_some(), "{id}");
+        }
+        let refused = client.insert(vec![given::job("c"), there()]).await;
+        assert!(matches!(refused, Err(EnqueueError::Duplicate(id)) if id.as_str() == "there"));
+        assert!(client.job(&given::id("c")).await.expect("the store works").is_none(), "all or nothing");
+    }
+}

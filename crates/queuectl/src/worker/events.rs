@@ -41,11 +41,35 @@ pub enum Action {
 /// News of a job for the worker's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    Started { job: String, attempt: u32, slot: u32 },
-    Settled { job: String, attempt: u32, to: &'static str, what: String },
-    Lost { job: String, attempt: u32 },
-    Refused { job: String, attempt: u32, why: String },
-    StoreFailed { why: String },
+    Started {
+        job: String,
+        attempt: u32,
+        slot: u32,
+    },
+    Settled {
+        job: String,
+        attempt: u32,
+        to: &'static str,
+        what: String,
+    },
+    Lost {
+        job: String,
+        attempt: u32,
+    },
+    Refused {
+        job: String,
+        attempt: u32,
+        why: String,
+    },
+    StoreFailed {
+        why: String,
+    },
     StoreBack,
-    SpawnPaused { why: String },
+    /// A stopping worker goes without having recorded what came of so many claims; the next one does it from the spool.
+    LeftBehind {
+        claims: usize,
+    },
+    SpawnPaused {
+        why: String,
+    },
 }

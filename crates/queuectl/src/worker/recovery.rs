@@ -11,7 +11,7 @@ use queuectl_core::limits::SETTLES_MAX;
 use queuectl_core::outcome::Interruption;
 use queuectl_core::settings::Settings;
 use queuectl_core::store::{Claim, ExchangeRequest, Settle, Settled, StoreResult, Take};
-use queuectl_exec::protocol::{ClaimKey, End};
+use queuectl_exec::protocol::{ClaimKey, End, ExitRecord};
 use queuectl_exec::rundir::{self, Kind};
 use queuectl_exec::{Estate, Remains, now_boot_ms, sweep, try_take};
 use tokio::sync::Mutex;
@@ -126,14 +126,9 @@ async fn give_back(
     let mut settles = Vec::new();
     let mut releases = Vec::new();
     for claim in &claims {
-        match remains.get(&ClaimKey::from(claim.token)) {
-            // For lack of processes, descriptors or memory: nothing ran, and nothing is charged.
-            Some(Remains { exit: Some(record), .. })
-                if matches!(record.end, End::CouldNotStart { ours: true, .. }) =>
-            {
-                releases.push(claim.token);
-            }
-            Some(Remains { exit: Some(record), .. }) => {
+        match fate(remains.get(&ClaimKey::from(claim.token)).copied(), whole) {
+            Fate::NeverStarted => releases.push(claim.token),
+            Fate::Ended(record) => {
                 let (record, out_dir) = (Box::new(record.clone()), place.out_dir.clone());
                 let (record, stderr_tail) =
                     tokio::task::spawn_blocking(move || sync_record(record, &out_dir))
@@ -143,8 +138,7 @@ async fn give_back(
                 let facts = Facts { record: &record, stderr_tail: &stderr_tail, now, random: u64::MAX };
                 settles.push(settle_for(claim, &facts, &settings));
             }
-            None if whole => releases.push(claim.token),
-            Some(_) | None => settles.push(settle_interrupted(claim, cause, &settings)),
+            Fate::Interrupted => settles.push(settle_interrupted(claim, cause, &settings)),
         }
     }
     info!(
@@ -154,6 +148,30 @@ async fn give_back(
         "recovered the jobs of a dead keeper"
     );
     settle_all(client, owner, settles, releases, &settings).await
+}
+
+/// What became of a claim whose keeper died.
+#[derive(Debug, PartialEq)]
+enum Fate<'a> {
+    /// Nothing ran, and nothing is charged.
+    NeverStarted,
+    Ended(&'a ExitRecord),
+    Interrupted,
+}
+
+/// Reads it from what the keeper left. Only a whole spool proves by its silence that nothing was started.
+fn fate(remains: Option<&Remains>, whole: bool) -> Fate<'_> {
+    match remains {
+        // For lack of processes, descriptors or memory.
+        Some(Remains { exit: Some(record), .. })
+            if matches!(record.end, End::CouldNotStart { ours: true, .. }) =>
+        {
+            Fate::NeverStarted
+        }
+        Some(Remains { exit: Some(record), .. }) => Fate::Ended(record),
+        None if whole => Fate::NeverStarted,
+        Some(_) | None => Fate::Interrupted,
+    }
 }
 
 /// Kills what is left of every attempt that has no recorded end.
@@ -226,4 +244,31 @@ async fn exchange(
 
 fn broke_off(error: tokio::task::JoinError) -> Error {
     Error::Keeper { what: "could not be recovered".to_owned(), source: Some(std::io::Error::other(error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::simulation::claims::{claim, record};
+
+    #[test]
+    fn what_a_dead_keeper_left_tells_what_became_of_a_claim() {
+        let claim = claim(1, |_| {});
+        let remains = |end: Option<End>| Remains {
+            claim: claim.token.into(),
+            started: None,
+            exit: end.map(|end| *record(&claim, end, 1, 10)),
+        };
+        let could_not = |ours| Some(End::CouldNotStart { message: "no memory".to_owned(), ours });
+        let (ours, theirs) = (remains(could_not(true)), remains(could_not(false)));
+        let (ended, open) = (remains(Some(End::Exited { code: 3 })), remains(None));
+        for whole in [true, false] {
+            assert_eq!(fate(Some(&ours), whole), Fate::NeverStarted, "for our own reasons: not charged");
+            assert_eq!(fate(Some(&theirs), whole), Fate::Ended(theirs.exit.as_ref().expect("given")));
+            assert_eq!(fate(Some(&ended), whole), Fate::Ended(ended.exit.as_ref().expect("given")));
+            assert_eq!(fate(Some(&open), whole), Fate::Interrupted, "an intent alone: possibly started");
+        }
+        assert_eq!(fate(None, true), Fate::NeverStarted);
+        assert_eq!(fate(None, false), Fate::Interrupted, "a spool that is not whole proves nothing");
+    }
 }

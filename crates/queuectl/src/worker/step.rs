@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use queuectl_core::claim::ClaimToken;
 use queuectl_core::limits;
+use queuectl_core::queue::QueueName;
 use queuectl_core::settings::Settings;
 use queuectl_core::store::{Claim, Settle, StopMode, Take};
 use queuectl_exec::protocol::{End, Event as KeeperEvent, ExitRecord, Request, StopReason};
@@ -94,6 +95,7 @@ pub struct Machine {
     next_look: u64,
     next_due: Option<u64>,
     store_failures: u32,
+    store_failing_since: u64,
     store_pause_until: u64,
     spawn_pause_until: u64,
     prefetch: Prefetch,
@@ -121,6 +123,7 @@ impl Machine {
             next_look: 0,
             next_due: None,
             store_failures: 0,
+            store_failing_since: 0,
             store_pause_until: 0,
             spawn_pause_until: 0,
             prefetch: Prefetch::default(),
@@ -155,6 +158,10 @@ impl Machine {
         self.maybe_exchange(now, &mut actions);
         if self.is_over() {
             actions.push(Action::Exit);
+        } else if self.may_leave_behind(now) {
+            actions
+                .push(Action::Report(Report::LeftBehind { claims: self.held.len() + self.releases.len() }));
+            actions.push(Action::Exit);
         }
         actions
     }
@@ -162,7 +169,9 @@ impl Machine {
     /// When the machine wants a [`Event::Tick`] if nothing else happens before.
     pub fn wake_at(&self) -> u64 {
         let stale = self.held.values().filter(|held| matches!(held.phase, Phase::Waiting));
-        stale.map(|held| held.since + ms(limits::UNSTARTED_MAX)).fold(self.exchange_at(), u64::min)
+        let patience = if self.is_waiting_for_the_store() { self.patience_ends() } else { u64::MAX };
+        let at = self.exchange_at().min(patience);
+        stale.map(|held| held.since + ms(limits::UNSTARTED_MAX)).fold(at, u64::min)
     }
 
     /// Attempts that were handed to the keeper and have not ended.
@@ -177,7 +186,28 @@ impl Machine {
     fn is_over(&self) -> bool {
         // What is not settled durably is still held.
         let idle = self.held.is_empty() && self.releases.is_empty() && self.in_flight.is_none();
-        idle && (self.stop.is_some() || self.drained) || self.excluded && self.running() == 0
+        idle && (self.stop.is_some() || self.drained)
+    }
+
+    /// A worker that would go but for a store that stays away, or refuses what is left, need not wait for ever: the
+    /// outcomes are in its keeper's spool, from where the next worker records them.
+    fn may_leave_behind(&self, now: u64) -> bool {
+        self.is_waiting_for_the_store() && now >= self.patience_ends()
+    }
+
+    fn is_waiting_for_the_store(&self) -> bool {
+        let refused = self.settles.is_empty() && self.releases.is_empty() && !self.refused.is_empty();
+        let blocked = self.store_failures > 0 || refused;
+        let done = self.running() == 0 && self.in_flight.is_none();
+        blocked && done && (self.stop.is_some() || self.drained)
+    }
+
+    fn patience_ends(&self) -> u64 {
+        match (self.stop, self.store_failures) {
+            (Some(StopMode::Now), _) | (_, 0) => 0,
+            _ if self.excluded => 0,
+            _ => self.store_failing_since + ms(limits::STOPPING_STORE_PATIENCE),
+        }
     }
 
     // --- events ---
@@ -272,6 +302,16 @@ impl Machine {
 
     fn release_waiting(&mut self) {
         let waiting = self.held.iter().filter(|(_, held)| matches!(held.phase, Phase::Waiting));
+        for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
+            self.release(token);
+        }
+    }
+
+    /// A paused queue starts nothing more.
+    fn release_waiting_of(&mut self, queues: &[QueueName]) {
+        let waiting = self.held.iter().filter(|(_, held)| {
+            matches!(held.phase, Phase::Waiting) && queues.contains(&held.claim.job.spec.queue)
+        });
         for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
             self.release(token);
         }

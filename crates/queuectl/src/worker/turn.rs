@@ -219,6 +219,10 @@ impl Turns {
                 error!(job.id = %job, attempt, why, "the store does not take its outcome; it is offered again");
             }
             Report::StoreFailed { why } => error!(why, "the store cannot be used; trying again"),
+            Report::LeftBehind { claims } => warn!(
+                claims,
+                "the store could not take what came of these; the next worker records it from the spool"
+            ),
             Report::StoreBack => info!("the store can be used again"),
             Report::SpawnPaused { why } => {
                 warn!(why, "no process could be started; the job goes back, and claiming pauses");

@@ -263,3 +263,14 @@ pub async fn a_worker_is_drained_once_nothing_is_left_for_it(f: &dyn Fixture) {
     assert!(!drained(Turn::of("w").drain()).await, "its time has come");
     assert!(drained(Turn::of("w").drain().want(1)).await, "the last one is claimed in this very exchange");
 }
+
+pub async fn every_reply_names_the_paused_queues(f: &dyn Fixture) {
+    insert(f.store(), [job("a")]).await;
+    let paused = async |want| Turn::of("w").want(want).at(f.store()).await.paused;
+    assert_eq!(paused(0).await, []);
+    f.store().set_paused(&queue("x"), true).await.expect("the store works");
+    assert_eq!(paused(0).await, [queue("x")], "a reply that only reads");
+    assert_eq!(paused(1).await, [queue("x")], "a reply that claims");
+    f.store().set_paused(&queue("x"), false).await.expect("the store works");
+    assert_eq!(paused(0).await, []);
+}

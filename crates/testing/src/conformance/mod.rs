@@ -101,6 +101,7 @@ macro_rules! conformance {
                 a_worker_takes_only_its_queues
                 a_worker_takes_only_its_kinds
                 a_paused_queue_gives_nothing
+                every_reply_names_the_paused_queues
                 max_running_holds_over_all_owners
                 max_running_of_all_queues_counts_for_each
                 a_settle_makes_room_in_its_own_exchange
@@ -162,6 +163,7 @@ macro_rules! conformance {
                 a_ring_reaches_every_listener
                 a_claim_rings_for_those_who_wait_on_its_job
                 a_settled_outcome_rings
+                room_under_a_limit_rings
                 what_becomes_ready_for_others_rings
                 a_cancel_rings_those_who_must_hear_of_it
                 what_workers_must_know_rings

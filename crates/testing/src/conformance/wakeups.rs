@@ -144,3 +144,17 @@ pub async fn an_exchange_with_nothing_to_do_rings_nobody(f: &dyn Fixture) {
     }
     assert!(!work.wait(SHORT).await && !outcomes.wait(SHORT).await);
 }
+
+pub async fn room_under_a_limit_rings(f: &dyn Fixture) {
+    set(f.store(), None, "max-running", "1").await;
+    insert(f.store(), [job("a"), job("b"), job("c")]).await;
+    let claim = claim_one(f.store(), "w").await;
+    let mut work = listen(f, Topic::Work).await;
+    settle(f.store(), &claim, exited(0)).await;
+    assert!(work.wait(LONG).await, "another worker may take the room");
+    quiet(&mut work).await;
+    let claim = claim_one(f.store(), "w").await;
+    quiet(&mut work).await;
+    Turn::of("w").settle(outcome(&claim, exited(0))).want(1).at(f.store()).await;
+    assert!(!work.wait(SHORT).await, "whoever made the room took it");
+}

@@ -53,6 +53,7 @@ fn exchange(
     }
     let claims = take::claim(state, request, now);
     rings.outcome |= !claims.is_empty();
+    rings.work |= take::has_new_room(state, &request.take, request.settles.len() + request.releases.len());
     let cancels = state
         .jobs
         .values()
@@ -66,6 +67,7 @@ fn exchange(
         settled,
         cancels,
         stop: state.workers.iter().find(|worker| worker.id == request.worker).and_then(|worker| worker.stop),
+        paused: state.queues.iter().filter(|(_, paused)| **paused).map(|(name, _)| name.clone()).collect(),
         drained: request.drain && take::is_drained(state, &request.take, now),
         next_due: take::next_due(state, &request.take).map(|due| due.since(now)),
         settings: newer.then(|| state.settings.clone()),

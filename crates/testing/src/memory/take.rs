@@ -106,6 +106,12 @@ fn has_kind(take: &Take, job: &Job) -> bool {
     take.kinds.is_empty() || take.kinds.contains(&job.spec.kind)
 }
 
+/// Whether jobs wait for room under a limit that was used up before so many runs ended.
+pub fn has_new_room(state: &State, take: &Take, ended: usize) -> bool {
+    let waits = |job: &Job| job.ready && is_open(state, take, job);
+    jobs(state).any(|job| waits(job) && (1..=ended as u64).contains(&room(state, &job.spec.queue)))
+}
+
 fn room(state: &State, queue: &QueueName) -> u64 {
     match state.settings.for_queue(queue).max_running {
         0 => u64::MAX,

@@ -214,6 +214,13 @@ impl World {
         let worker = &mut self.workers[at];
         worker.exited = true;
         assert_eq!(worker.keeper.running(), 0, "worker{at} left its attempts behind");
+        let claims = now_or_never(self.store.claims_of(&worker.owner)).expect("the store works");
+        if !claims.is_empty() || !worker.keeper.unsettled().is_empty() {
+            let said =
+                self.reports.last().is_some_and(|(_, report)| matches!(report, Report::LeftBehind { .. }));
+            assert!(said, "worker{at} left outcomes behind without a word");
+            self.kill_worker(at);
+        }
     }
 
     /// How long an exchange takes to the store, or back.

@@ -46,6 +46,9 @@ impl Machine {
                 self.stop_attempt(token, StopReason::Cancelled, actions);
             }
         }
+        if self.identity.take.only.is_none() {
+            self.release_waiting_of(&reply.paused);
+        }
         if let Some(mode) = reply.stop {
             self.stop_at(mode, actions);
         }
@@ -101,6 +104,7 @@ impl Machine {
             self.stop_at(StopMode::Drain, actions);
         }
         if self.store_failures == 0 {
+            self.store_failing_since = now;
             actions.push(Action::Report(Report::StoreFailed { why: error.to_string() }));
         }
         let pause = STORE_PAUSE_FIRST_MS << self.store_failures.min(10);

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use queuectl_core::limits::PREFETCH_RUNS_MIN;
+use queuectl_core::limits::{PREFETCH_RUNS_MIN, STOPPING_STORE_PATIENCE};
 use queuectl_core::outcome::{Interruption, Outcome};
+use queuectl_core::queue::QueueName;
 use queuectl_core::state::State;
 use queuectl_core::store::{ExchangeReply, Settled, StopMode};
 use queuectl_exec::protocol::{End, Request, StopReason};
 
+use super::super::ms;
 use super::{Rig, plain, started, success};
-use crate::worker::events::Event;
+use crate::worker::events::{Event, Report};
 use crate::worker::simulation::claims::claim;
 
 #[test]
@@ -96,5 +98,70 @@ fn a_stop_gives_back_at_once_what_was_claimed_ahead() {
         rig.run(&[&one, &two]);
         let request = rig.step(Event::Stop(mode)).exchange.expect("it gives back");
         assert_eq!((request.releases, request.want), (vec![two.token], 0));
+    }
+}
+
+#[test]
+fn a_pause_gives_back_at_once_what_was_claimed_ahead() {
+    let mut rig = Rig::new(1);
+    rig.learn(PREFETCH_RUNS_MIN);
+    let (one, two) = (plain(1), plain(2));
+    let other = claim(3, |spec| spec.queue = QueueName::hooks());
+    rig.run(&[&one, &two, &other]);
+    rig.step(Event::Rang).exchange.expect("it looks");
+    let said = rig.reply(ExchangeReply { paused: vec![QueueName::default()], ..ExchangeReply::default() });
+    assert_eq!(
+        said.exchange.expect("it gives back").releases,
+        [two.token],
+        "not what runs, nor another queue's"
+    );
+}
+
+#[test]
+fn a_stopping_worker_waits_for_a_lost_store_only_for_a_while() {
+    let mut rig = Rig::new(1);
+    let one = plain(1);
+    rig.run(&[&one]);
+    rig.ended(&one, success()).exchange.expect("it settles");
+    rig.fail_store();
+    assert!(!rig.step(Event::Stop(StopMode::Drain)).exit, "the store may come back");
+    let mut waited = 0;
+    let said = loop {
+        let rest = rig.machine.wake_at().saturating_sub(rig.now).max(1);
+        waited += rest;
+        let said = rig.at(rest, Event::Tick);
+        if said.exit {
+            break said;
+        }
+        if said.exchange.is_some() {
+            assert!(!rig.fail_store().exit || waited >= ms(STOPPING_STORE_PATIENCE));
+        }
+    };
+    assert_eq!(waited, ms(STOPPING_STORE_PATIENCE));
+    assert_eq!(said.reports, [Report::LeftBehind { claims: 1 }]);
+}
+
+#[test]
+fn a_forced_stop_does_not_wait_for_a_lost_store() {
+    let mut rig = Rig::new(1);
+    let one = plain(1);
+    rig.run(&[&one]);
+    rig.ended(&one, success()).exchange.expect("it settles");
+    rig.fail_store();
+    assert!(rig.step(Event::Stop(StopMode::Now)).exit);
+}
+
+#[test]
+fn an_outcome_that_is_refused_holds_up_neither_a_stop_nor_a_drain() {
+    for drain in [false, true] {
+        let mut rig = Rig::drained_or_not(1, drain);
+        let one = plain(1);
+        rig.run(&[&one]);
+        rig.ended(&one, success()).exchange.expect("it settles");
+        let refused = vec![Settled::Refused("full".to_owned())];
+        let said = rig.reply(ExchangeReply { settled: refused, drained: drain, ..ExchangeReply::default() });
+        let said = if drain { said } else { rig.step(Event::Stop(StopMode::Drain)) };
+        assert!(said.exit, "{drain}: it is in the spool");
+        assert_eq!(said.reports.last(), Some(&Report::LeftBehind { claims: 1 }));
     }
 }

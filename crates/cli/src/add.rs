@@ -12,6 +12,10 @@ use crate::place::Place;
 
 /// Add one job: a shell line, or a program after --
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  queuectl add 'gzip -9 big.log'\n  queuectl add -q mail --delay 5m -- ./send --all\n  \
+    queuectl add --wait 'make test' && echo passed"
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub what: What,
@@ -21,6 +25,9 @@ pub struct Arguments {
     /// Print the id only
     #[arg(long)]
     quiet: bool,
+    /// Wait until it has ended; exit 0 only if it succeeded
+    #[arg(long)]
+    wait: bool,
 }
 
 /// The command of one job, and its options.
@@ -63,6 +70,7 @@ impl What {
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
-    let shape = Shape { json: arguments.json, quiet: arguments.quiet, single: true };
+    let Arguments { json, quiet, wait, .. } = arguments;
+    let shape = Shape { json, quiet, single: true, wait };
     enqueue(place, vec![arguments.what.request()?], shape).await
 }

@@ -5,21 +5,21 @@ use queuectl::core::store::Cancelled;
 
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
-use crate::target::{resolve, store_with_jobs};
+use crate::target::{Target, store_with_jobs};
 use crate::terminal::{complain, print_line};
 
-/// Cancel jobs
+/// Cancel jobs: waiting ones at once, running ones with all their processes
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl cancel job1\n  queuectl cancel last:3\n  \
+    queuectl cancel --queue mail --state pending\n  queuectl cancel all")]
 pub struct Arguments {
-    /// Ids, beginnings of generated ones, `last`, or `all`
-    #[arg(required = true)]
-    jobs: Vec<String>,
+    #[command(flatten)]
+    target: Target,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let reader = store_with_jobs(place).await?;
-    let ids = resolve(&reader, &arguments.jobs).await?;
-    let several = arguments.jobs.iter().any(|word| word == "all");
+    let ids = arguments.target.resolve(&reader).await?;
     let client = place.open().await?;
     let mut exit = Exit::Done;
     for (id, result) in ids.iter().zip(client.cancel(&ids).await?) {
@@ -28,14 +28,19 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
             Cancelled::Requested { .. } => {
                 print_line(&format!("Cancelling job {id}: it is running, its worker ends it"))?;
             }
-            // Of all jobs, those that have ended need no cancelling.
-            Cancelled::Ended(_) if several => {}
+            // Of many jobs, those that have ended need no cancelling.
+            Cancelled::Ended(_) | Cancelled::Absent if arguments.target.is_broad() => {}
             Cancelled::Ended(state) => {
-                complain(&format!("Error: job {id} is {state} already; there is nothing to cancel"));
+                complain(&format!(
+                    "Error: job {id} is {state} already; there is nothing to cancel\n\
+                     Hint: `queuectl delete {id}` removes it"
+                ));
                 exit = Exit::Refused;
             }
             Cancelled::Absent => {
-                complain(&format!("Error: job {id} was deleted meanwhile"));
+                complain(&format!(
+                    "Error: job {id} was deleted meanwhile\nHint: `queuectl list` shows what is there"
+                ));
                 exit = Exit::NotFound;
             }
         }

@@ -7,7 +7,10 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
-use crate::{add, cancel, config, dlq, enqueue, init, list, logs, queue, retry, run, show, status, worker};
+use crate::{
+    add, cancel, clear, completions, config, delete, dlq, edit, enqueue, explain, init, list, logs, prune,
+    queue, reset, retry, run, show, stats, status, wait, worker,
+};
 
 /// A durable background-job queue: enqueue commands, run workers, retry failures, keep what fails for good.
 #[derive(Debug, Parser)]
@@ -28,9 +31,17 @@ enum Verb {
     List(list::Arguments),
     Status(status::Arguments),
     Show(show::Arguments),
+    Explain(explain::Arguments),
     Logs(logs::Arguments),
+    Stats(stats::Arguments),
+    Wait(wait::Arguments),
     Cancel(cancel::Arguments),
     Retry(retry::Arguments),
+    Edit(edit::Arguments),
+    Delete(delete::Arguments),
+    Prune(prune::Arguments),
+    Clear(clear::Arguments),
+    Reset(reset::Arguments),
     /// Workers: start, stop, list
     #[command(subcommand)]
     Worker(worker::Verb),
@@ -44,6 +55,7 @@ enum Verb {
     #[command(subcommand)]
     Config(config::Verb),
     Init(init::Arguments),
+    Completions(completions::Arguments),
 }
 
 impl Cli {
@@ -57,13 +69,22 @@ impl Cli {
             Verb::List(arguments) => list::run(&place, arguments).await,
             Verb::Status(arguments) => status::run(&place, arguments).await,
             Verb::Show(arguments) => show::run(&place, arguments).await,
+            Verb::Explain(arguments) => explain::run(&place, arguments).await,
+            Verb::Stats(arguments) => stats::run(&place, arguments).await,
             Verb::Logs(arguments) => logs::run(&place, arguments).await,
             Verb::Cancel(arguments) => cancel::run(&place, arguments).await,
             Verb::Retry(arguments) => retry::run(&place, arguments).await,
+            Verb::Wait(arguments) => wait::run(&place, arguments).await,
+            Verb::Edit(arguments) => edit::run(&place, arguments).await,
+            Verb::Delete(arguments) => delete::run(&place, arguments).await,
+            Verb::Prune(arguments) => prune::run(&place, arguments).await,
+            Verb::Clear(arguments) => clear::run(&place, arguments).await,
+            Verb::Reset(arguments) => reset::run(&place, &arguments).await,
             Verb::Worker(verb) => worker::run(&place, verb, umask).await,
             Verb::Dlq(verb) => dlq::run(&place, verb).await,
             Verb::Queue(verb) => queue::run(&place, verb).await,
             Verb::Config(verb) => config::run(&place, verb).await,
+            Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Init(arguments) => init::run(&place, arguments).await,
         }
     }

@@ -1,10 +1,12 @@
 //! `config`: settings that all workers share, kept in the store as they were given.
 
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
 use queuectl::core::settings::{Settings, find_key};
 use queuectl::json::to_line;
 use queuectl::view::SettingView;
 
+use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
@@ -25,20 +27,29 @@ pub enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  queuectl config set max-retries 5\n  queuectl config set --queue mail max-running 2\n\n\
+    A job takes the values in force when it is enqueued."
+)]
 pub struct SetArguments {
+    #[arg(add = ArgValueCompleter::new(complete::keys))]
     key: String,
     #[arg(allow_hyphen_values = true)]
     value: String,
     /// For this queue only
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  queuectl config get max-retries\n  queuectl config get --queue mail job-timeout"
+)]
 pub struct GetArguments {
+    #[arg(add = ArgValueCompleter::new(complete::keys))]
     key: Option<String>,
     /// As it is in force for this queue
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
     /// As JSON
     #[arg(long)]
@@ -46,17 +57,20 @@ pub struct GetArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl config unset max-retries")]
 pub struct UnsetArguments {
+    #[arg(add = ArgValueCompleter::new(complete::keys))]
     key: String,
     /// For this queue only
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl config list\n  queuectl config list --queue mail --json")]
 pub struct ListArguments {
     /// As they are in force for this queue
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
     /// One JSON array
     #[arg(long)]

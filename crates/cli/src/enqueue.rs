@@ -19,6 +19,7 @@ use crate::flags::{JobFlags, args};
 use crate::note;
 use crate::place::{Place, enqueuer};
 use crate::terminal::{clean, complain, print, print_line};
+use crate::wait::{Telling, wait};
 
 /// Add jobs
 #[derive(Debug, Args)]
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// Print ids only
     #[arg(long)]
     quiet: bool,
+    /// Wait until they have ended; exit 0 only if all succeeded
+    #[arg(long)]
+    wait: bool,
     /// A program and its arguments, handed over exactly
     #[arg(last = true, value_name = "PROG ARGS")]
     args: Vec<OsString>,
@@ -54,10 +58,13 @@ pub struct Shape {
     pub quiet: bool,
     /// One job was asked for, not a list.
     pub single: bool,
+    /// Until they have ended.
+    pub wait: bool,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
-    let shape = Shape { json: arguments.json, quiet: arguments.quiet, single: true };
+    let Arguments { json, quiet, wait, .. } = arguments;
+    let shape = Shape { json, quiet, single: true, wait };
     let flags = arguments.flags.request().map_err(Failure::usage)?;
     let args = args(arguments.args);
     let given =
@@ -100,9 +107,20 @@ pub async fn enqueue(place: &Place, requests: Vec<JobRequest>, shape: Shape) -> 
     let client = place.open().await?;
     let queues = queues(&requests);
     let ids = client.enqueue(requests, &enqueuer()).await?;
-    report(&client, &ids, shape).await?;
+    let later = shape.wait && shape.json;
+    if !later {
+        report(&client, &ids, shape).await?;
+    }
     note::unless_served(&client, queues).await?;
-    Ok(Exit::Done)
+    if !shape.wait {
+        return Ok(Exit::Done);
+    }
+    let telling = if shape.json || shape.quiet { Telling::Nothing } else { Telling::Lines };
+    let exit = wait(&client, ids.clone(), None, telling).await?;
+    if later {
+        report(&client, &ids, shape).await?;
+    }
+    Ok(exit)
 }
 
 fn queues(requests: &[JobRequest]) -> BTreeSet<QueueName> {

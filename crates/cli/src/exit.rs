@@ -152,7 +152,7 @@ impl From<SelectorError> for Failure {
         match error {
             SelectorError::Store(error) => error.into(),
             SelectorError::BadLast(_) => Failure::usage(error.to_string()),
-            SelectorError::Nothing(_) | SelectorError::Empty => {
+            SelectorError::Nothing(_) | SelectorError::Empty | SelectorError::NoMatch => {
                 Failure::new(Exit::NotFound, error.to_string())
                     .hint("`queuectl list` shows the jobs there are")
             }

@@ -1,16 +1,16 @@
 //! `list`: jobs, all or those of a state, a queue, a tag.
 
 use clap::Args;
-use queuectl::core::query::Filter;
 use queuectl::core::queue::QueueName;
+use queuectl::core::spelling::did_you_mean;
 use queuectl::core::state::Shown;
 use queuectl::json::to_line;
 use queuectl::view::JobView;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::flags::pair;
 use crate::place::Place;
 use crate::render::jobs_table;
+use crate::target::Which;
 use crate::terminal::{complain, print, print_line, stdout_is_terminal};
 
 /// Jobs shown on a terminal unless more are asked for.
@@ -19,15 +19,8 @@ const TERMINAL_ROWS: usize = 50;
 /// List jobs
 #[derive(Debug, Default, Args)]
 pub struct Arguments {
-    /// Only jobs in this state
-    #[arg(long, short, visible_alias = "status")]
-    state: Option<String>,
-    /// Only jobs of this queue
-    #[arg(long, short)]
-    queue: Option<String>,
-    /// Only jobs with this tag
-    #[arg(long = "tag", value_name = "K=V", value_parser = pair)]
-    tags: Vec<(String, String)>,
+    #[command(flatten)]
+    which: Which,
     /// The newest so many
     #[arg(long, short = 'n')]
     limit: Option<usize>,
@@ -42,17 +35,12 @@ pub struct Arguments {
 impl Arguments {
     /// The same listing of one state.
     pub fn of_state(self, state: Shown) -> Arguments {
-        Arguments { state: Some(state.as_str().to_owned()), ..self }
+        Arguments { which: Which { state: Some(state.as_str().to_owned()), ..self.which }, ..self }
     }
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
-    let filter = Filter {
-        shown: arguments.state.as_deref().map(parse_state).transpose()?,
-        queue: arguments.queue.map(queue_name).transpose()?,
-        tags: arguments.tags,
-        ended_before: None,
-    };
+    let filter = arguments.which.filter()?;
     let for_people = !arguments.json && !arguments.quiet && stdout_is_terminal();
     // One more than is shown tells whether there are more.
     let limit = arguments.limit.or(for_people.then_some(TERMINAL_ROWS + 1));
@@ -89,7 +77,8 @@ fn render(views: &[JobView], json: bool, quiet: bool) -> Result<(), Failure> {
 pub fn parse_state(name: &str) -> Result<Shown, Failure> {
     Shown::parse(name).ok_or_else(|| {
         let names: Vec<&str> = Shown::ALL.iter().map(|shown| shown.as_str()).collect();
-        Failure::usage(format!("there is no state `{name}`; the states are: {}", names.join(", ")))
+        let meant = did_you_mean(name, names.iter().copied());
+        Failure::usage(format!("there is no state `{name}`{meant}; the states are: {}", names.join(", ")))
     })
 }
 

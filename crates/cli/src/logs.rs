@@ -10,14 +10,14 @@ use queuectl::{Client, Live, Piece};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
-use crate::target::{resolve_one, store_with_jobs};
+use crate::target::{Target, store_with_jobs};
 use crate::terminal::{complain, print_bytes, print_line};
 
 /// What a job printed
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// An id, the beginning of a generated one, or `last`
-    job: String,
+    #[command(flatten)]
+    target: Target,
     /// The bytes of standard output alone
     #[arg(long, conflicts_with = "stderr")]
     stdout: bool,
@@ -48,7 +48,7 @@ impl Arguments {
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let client = store_with_jobs(place).await?;
-    let id = resolve_one(&client, &arguments.job).await?;
+    let id = arguments.target.resolve_one(&client).await?;
     if arguments.follow {
         return follow(&client, id, &arguments).await;
     }

@@ -5,11 +5,17 @@
 
 mod add;
 mod cancel;
+mod clear;
 mod cli;
+mod complete;
+mod completions;
 mod config;
+mod delete;
 mod dlq;
+mod edit;
 mod enqueue;
 mod exit;
+mod explain;
 mod flags;
 mod init;
 mod keeper;
@@ -17,20 +23,26 @@ mod list;
 mod logs;
 mod note;
 mod place;
+mod progress;
+mod prune;
+mod purge;
 mod queue;
 mod render;
+mod reset;
 mod retry;
 mod run;
 mod show;
+mod stats;
 mod status;
 mod target;
 mod terminal;
+mod wait;
 mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::cli::Cli;
 use crate::exit::{Exit, Failure};
@@ -41,6 +53,8 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|verb| verb == keeper::VERB) {
         return keeper::main(arguments.into_iter().skip(1));
     }
+    // Answers a shell that completes our words, and exits; otherwise does nothing.
+    clap_complete::CompleteEnv::with_factory(Cli::command).var(completions::VARIABLE).complete();
     let cli = match Cli::try_parse_from(cli::normalise(arguments)) {
         Ok(cli) => cli,
         Err(error) => return exit::refuse_usage(&error),

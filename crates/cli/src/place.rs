@@ -19,9 +19,8 @@ pub struct Place {
 
 impl Place {
     /// `--db`, `QUEUECTL_DB`, `QUEUECTL_DB_PATH`, `QUEUECTL_DATA_DIR`/queue.db, else the XDG data directory.
-    #[expect(clippy::disallowed_methods, reason = "the CLI reads the environment")]
     pub fn find(given: Option<PathBuf>) -> Result<Place, Failure> {
-        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let variable = |name: &str| variable(name).map(PathBuf::from);
         let named = given.or_else(|| variable("QUEUECTL_DB")).or_else(|| variable("QUEUECTL_DB_PATH"));
         let path = match named.or_else(|| variable("QUEUECTL_DATA_DIR").map(|dir| dir.join("queue.db"))) {
             Some(path) => path,
@@ -96,6 +95,12 @@ pub fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
 #[expect(clippy::disallowed_methods, reason = "the CLI reads the environment")]
 fn current_dir() -> Option<PathBuf> {
     env::current_dir().ok()
+}
+
+/// One variable of this process's environment, unless it is empty.
+#[expect(clippy::disallowed_methods, reason = "the CLI reads the environment")]
+pub fn variable(name: &str) -> Option<std::ffi::OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// The home directory, else the root: where a job runs that names no directory.

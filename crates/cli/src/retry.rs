@@ -6,25 +6,33 @@ use queuectl::core::store::{Retried, RetryScope};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
-use crate::target::{resolve, store_with_jobs};
+use crate::target::{Target, store_with_jobs};
 use crate::terminal::{complain, print_line};
 
 /// Run jobs again: ended ones from the start, failed ones without waiting
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl retry job1\n  queuectl retry last\n  \
+    queuectl retry --state failed --queue mail")]
 pub struct Arguments {
-    /// Ids, beginnings of generated ones, or `last`
-    #[arg(required = true)]
-    jobs: Vec<String>,
+    #[command(flatten)]
+    target: Target,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let reader = store_with_jobs(place).await?;
-    let ids = resolve(&reader, &arguments.jobs).await?;
-    retry(place, &ids, RetryScope::Any, Exit::Refused).await
+    let ids = arguments.target.resolve(&reader).await?;
+    let refused = Some(Exit::Refused).filter(|_| !arguments.target.is_broad());
+    retry(place, &ids, RetryScope::Any, refused).await
 }
 
-/// Retries these; `refused` is the exit code if one of them was in a state that does not allow it.
-pub async fn retry(place: &Place, ids: &[JobId], scope: RetryScope, refused: Exit) -> Result<Exit, Failure> {
+/// Retries these. `refused` is the exit code if one of them was in a state that does not allow it; `None` passes such
+/// jobs over.
+pub async fn retry(
+    place: &Place,
+    ids: &[JobId],
+    scope: RetryScope,
+    refused: Option<Exit>,
+) -> Result<Exit, Failure> {
     let client = place.open().await?;
     let mut exit = Exit::Done;
     for (id, result) in ids.iter().zip(client.retry(ids, scope).await?) {
@@ -34,15 +42,20 @@ pub async fn retry(place: &Place, ids: &[JobId], scope: RetryScope, refused: Exi
             }
             Retried::Hastened => print_line(&format!("Job {id} is due now; its attempts are kept"))?,
             Retried::Refused(shown) => {
+                let Some(refused) = refused else { continue };
                 let why = match scope {
                     RetryScope::DeadOnly => "only dead jobs are in the dead letter queue",
                     RetryScope::Any => "only jobs that have ended or wait for a retry can be retried",
                 };
-                complain(&format!("Error: job {id} is {shown}; {why}"));
+                complain(&format!(
+                    "Error: job {id} is {shown}; {why}\nHint: `queuectl show {id}` tells more"
+                ));
                 exit = refused;
             }
             Retried::Absent => {
-                complain(&format!("Error: there is no job `{id}`"));
+                complain(&format!(
+                    "Error: there is no job `{id}`\nHint: `queuectl list` shows the jobs there are"
+                ));
                 exit = Exit::NotFound;
             }
         }

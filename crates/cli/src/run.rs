@@ -6,9 +6,8 @@ use clap::Args;
 use queuectl::core::id::JobId;
 use queuectl::core::job::Job;
 use queuectl::core::outcome::Stream;
-use queuectl::core::query::Filter;
 use queuectl::core::queue::QueueName;
-use queuectl::core::state::{Shown, State};
+use queuectl::core::state::State;
 use queuectl::core::store::StopMode;
 use queuectl::{Client, Live, Piece, Worker, WorkerReport};
 use tokio::signal::unix::{SignalKind, signal};
@@ -166,13 +165,9 @@ async fn explain_wait(client: &Client, id: &JobId, own: bool) -> Result<(), Fail
         complain(&format!("Job {id} waits: queue {queue} is paused; `queuectl queue resume {queue}`"));
         return Ok(());
     }
-    let filter = Filter { shown: Some(Shown::Pending), queue: Some(queue), ..Filter::default() };
-    let before = |other: &Job| {
-        let key = |job: &Job| (std::cmp::Reverse(job.spec.priority), job.due_at, job.seq);
-        key(other) < key(&job)
-    };
-    let ahead = client.list(&filter, None).await?.iter().filter(|other| before(other)).count();
-    complain(&format!("Job {id} waits: every slot is taken, {ahead} jobs are ahead of it"));
+    let (ahead, more) = client.ahead_of(&job).await?;
+    let least = if more { "at least " } else { "" };
+    complain(&format!("Job {id} waits: every slot is taken, {least}{ahead} jobs are ahead of it"));
     Ok(())
 }
 

@@ -2,19 +2,20 @@
 
 use clap::Args;
 use queuectl::json::to_line;
-use queuectl::view::JobDetailView;
+use queuectl::view::{AttemptView, JobDetailView, OutputView};
 
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
-use crate::target::{resolve_one, store_with_jobs};
+use crate::target::{Target, store_with_jobs};
 use crate::terminal::{clean, print, print_line};
 
 /// Everything about a job
 #[derive(Debug, Args)]
 #[command(visible_aliases = ["get", "info", "inspect"])]
+#[command(after_help = "Examples:\n  queuectl show job1\n  queuectl show last --json")]
 pub struct Arguments {
-    /// An id, the beginning of a generated one, or `last`
-    job: String,
+    #[command(flatten)]
+    target: Target,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -22,7 +23,7 @@ pub struct Arguments {
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let client = store_with_jobs(place).await?;
-    let id = resolve_one(&client, &arguments.job).await?;
+    let id = arguments.target.resolve_one(&client).await?;
     let Some(job) = client.job(&id).await? else {
         return Err(queuectl::SelectorError::Nothing(id.to_string()).into());
     };
@@ -31,6 +32,11 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         print_line(&to_line(&view))?;
     } else {
         print(&render(&view))?;
+        if !job.state.is_terminal() {
+            let reasons = client.explain(&job).await?.reasons;
+            let reasons: Vec<String> = reasons.iter().map(|reason| clean(&reason.message)).collect();
+            print(&format!("\n{}\n", reasons.join("\n")))?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -73,21 +79,41 @@ fn render(view: &JobDetailView) -> String {
         line("interruptions", Some(format!("{} of {}", job.interruptions, view.crash_limit)));
     }
     if !view.attempts_log.is_empty() {
-        let rows = view.attempts_log.iter().map(|attempt| {
-            vec![
-                attempt.number.to_string(),
-                attempt.outcome.to_owned(),
-                attempt.exit_code.map(|code| code.to_string()).unwrap_or_default(),
-                attempt.duration.map(|seconds| format!("{}s", seconds.0)).unwrap_or_default(),
-                attempt.ended_at.clone(),
-                format!("{}+{}", attempt.stdout.bytes, attempt.stderr.bytes),
-            ]
-        });
         text.push('\n');
         text.push_str(&crate::render::table(
-            &["ATTEMPT", "OUTCOME", "CODE", "TIME", "ENDED", "OUT+ERR"],
-            rows,
+            &["ATTEMPT", "STARTED", "TIME", "OUTCOME", "CPU", "MEMORY", "OUT", "ERR", "WORKER"],
+            view.attempts_log.iter().map(attempt_row),
         ));
     }
     text
+}
+
+/// One attempt on a line.
+fn attempt_row(attempt: &AttemptView) -> Vec<String> {
+    let outcome = match (attempt.exit_code, attempt.signal, &attempt.error) {
+        (_, Some(signal), _) => format!("{} by signal {signal}", attempt.outcome),
+        (_, _, Some(error)) => format!("{}: {}", attempt.outcome, clean(error)),
+        (Some(code), ..) => format!("{} with {code}", attempt.outcome),
+        _ => attempt.outcome.to_owned(),
+    };
+    let charged = if attempt.charged { "" } else { " (not charged)" };
+    let leftovers = match attempt.leftovers_killed {
+        0 => String::new(),
+        killed => format!(", {killed} left over and killed"),
+    };
+    let printed = |output: &OutputView| match output.dropped {
+        0 => output.bytes.to_string(),
+        dropped => format!("{} ({dropped} dropped)", output.bytes),
+    };
+    vec![
+        attempt.number.to_string(),
+        attempt.started_at.clone().unwrap_or_else(|| "-".to_owned()),
+        attempt.duration.map_or("-".to_owned(), |seconds| format!("{}s", seconds.0)),
+        format!("{outcome}{charged}{leftovers}"),
+        format!("{:.2}s", attempt.cpu_user.0 + attempt.cpu_system.0),
+        format!("{}K", attempt.max_rss_kib),
+        printed(&attempt.stdout),
+        printed(&attempt.stderr),
+        attempt.worker_id.clone().unwrap_or_default(),
+    ]
 }

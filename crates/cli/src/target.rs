@@ -1,32 +1,92 @@
-//! The jobs that a verb is about.
+//! The jobs that a verb is about: words that name them, and flags that narrow them down.
 
-use std::collections::HashSet;
-
+use clap::Args;
+use clap_complete::ArgValueCompleter;
 use queuectl::core::id::JobId;
+use queuectl::core::query::Filter;
 use queuectl::{Client, Selector};
 
+use crate::complete;
 use crate::exit::{Exit, Failure};
+use crate::flags::pair;
+use crate::list::{parse_state, queue_name};
 use crate::place::Place;
 
-/// Resolves words to ids, each id once. One word that names nothing refuses all.
-pub async fn resolve(client: &Client, words: &[String]) -> Result<Vec<JobId>, Failure> {
-    let (mut ids, mut seen) = (Vec::new(), HashSet::new());
-    for word in words {
-        for id in client.select(&Selector::parse(word)?).await? {
-            if seen.insert(id.clone()) {
-                ids.push(id);
-            }
-        }
-    }
-    Ok(ids)
+/// Which jobs. Words and flags together mean the jobs that both mean.
+#[derive(Debug, Default, Args)]
+pub struct Target {
+    /// Ids, beginnings of generated ones, `last`, `last:N`, or `all`
+    #[arg(value_name = "JOB", add = ArgValueCompleter::new(complete::jobs))]
+    jobs: Vec<String>,
+    #[command(flatten)]
+    which: Which,
 }
 
-/// The job of a verb that takes exactly one.
-pub async fn resolve_one(client: &Client, word: &str) -> Result<JobId, Failure> {
-    let mut ids = client.select(&Selector::parse(word)?).await?;
-    match ids.len() {
-        1 => Ok(ids.remove(0)),
-        several => Err(Failure::usage(format!("`{word}` names {several} jobs, and this command takes one"))),
+/// The flags that select jobs, the same for every verb.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Which jobs")]
+pub struct Which {
+    /// In this state
+    #[arg(long, short, visible_alias = "status", add = ArgValueCompleter::new(complete::states))]
+    pub state: Option<String>,
+    /// Of this queue
+    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    pub queue: Option<String>,
+    /// With this tag (repeatable: with all of them)
+    #[arg(long = "tag", value_name = "K=V", value_parser = pair)]
+    pub tags: Vec<(String, String)>,
+}
+
+impl Which {
+    pub fn filter(&self) -> Result<Filter, Failure> {
+        Ok(Filter {
+            shown: self.state.as_deref().map(parse_state).transpose()?,
+            queue: self.queue.clone().map(queue_name).transpose()?,
+            tags: self.tags.clone(),
+            ended_before: None,
+        })
+    }
+}
+
+impl Target {
+    /// The same without having named every job.
+    pub fn of_all(self) -> Target {
+        Target { jobs: vec!["all".to_owned()], ..self }
+    }
+
+    /// True if the jobs were not named one by one: then those that a verb cannot change are passed over.
+    pub fn is_broad(&self) -> bool {
+        self.jobs.is_empty() || self.jobs.iter().any(|word| word == "all")
+    }
+
+    /// The ids that are meant, each once; never none. A word that names nothing refuses all.
+    pub async fn resolve(&self, client: &Client) -> Result<Vec<JobId>, Failure> {
+        self.resolve_with(client, |filter| filter).await
+    }
+
+    /// The same, with a filter that the verb brings.
+    pub async fn resolve_with(
+        &self,
+        client: &Client,
+        narrow: impl FnOnce(Filter) -> Filter,
+    ) -> Result<Vec<JobId>, Failure> {
+        let filter = self.which.filter()?;
+        if self.jobs.is_empty() && filter == Filter::default() {
+            return Err(Failure::usage("no job is named")
+                .hint("give ids, `last`, --state, --queue or --tag; `all` means every job"));
+        }
+        let selectors = self.jobs.iter().map(|word| Selector::parse(word)).collect::<Result<Vec<_>, _>>()?;
+        Ok(client.select_all(&selectors, &narrow(filter)).await?)
+    }
+
+    /// The job of a verb that takes exactly one.
+    pub async fn resolve_one(&self, client: &Client) -> Result<JobId, Failure> {
+        let mut ids = self.resolve(client).await?;
+        match ids.len() {
+            1 => Ok(ids.remove(0)),
+            several => Err(Failure::usage(format!("{several} jobs are meant, and this command takes one"))
+                .hint("name one by its id, or `last`")),
+        }
     }
 }
 

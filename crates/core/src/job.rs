@@ -95,6 +95,17 @@ pub enum Due {
     At(Timestamp),
 }
 
+impl Due {
+    /// The instant it means, which may lie in the past.
+    pub fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Due::Now => now,
+            Due::After(delay) => now.after(delay),
+            Due::At(at) => at,
+        }
+    }
+}
+
 /// A job on its way into the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewJob {

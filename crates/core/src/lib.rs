@@ -6,6 +6,7 @@
 pub mod claim;
 pub mod command;
 pub mod duration;
+pub mod edit;
 pub mod environment;
 pub mod id;
 pub mod job;
@@ -16,6 +17,7 @@ pub mod queue;
 pub mod retry;
 pub mod settings;
 pub mod settle;
+pub mod spelling;
 pub mod state;
 pub mod store;
 pub mod time;

@@ -88,8 +88,8 @@ pub const WRITER_QUEUE_MAX: usize = 4_096;
 pub const DATABASE_PATH_BYTES_MAX: usize = 500;
 /// Connections that read beside the writer.
 pub const READERS: usize = 2;
-/// Jobs deleted in one transaction of `clear`, `purge` and the retention duty.
-pub const DELETE_BATCH_MAX: usize = 1_000;
+/// Jobs cancelled, brought back or deleted in one transaction; more go in steps.
+pub const CHANGE_BATCH_MAX: usize = 1_000;
 
 // --- The keeper and what a job prints ---
 

@@ -1,5 +1,6 @@
 //! Which jobs a listing or a deletion means.
 
+use crate::job::Job;
 use crate::queue::QueueName;
 use crate::state::Shown;
 use crate::time::Timestamp;
@@ -13,6 +14,16 @@ pub struct Filter {
     pub tags: Vec<(String, String)>,
     /// In a terminal state since before this.
     pub ended_before: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Whether a job is meant, as it shows at `now`.
+    pub fn matches(&self, job: &Job, now: Timestamp) -> bool {
+        self.shown.is_none_or(|shown| job.shown(now) == shown)
+            && self.queue.as_ref().is_none_or(|queue| job.spec.queue == *queue)
+            && self.tags.iter().all(|(key, value)| job.spec.tags.get(key) == Some(value))
+            && self.ended_before.is_none_or(|before| job.completed_at.is_some_and(|at| at < before))
+    }
 }
 
 /// One page of a listing, by key: the next page starts where this one ended, whatever is inserted or deleted.

@@ -30,7 +30,8 @@ pub mod view;
 mod worker;
 
 pub use client::{
-    Client, Follower, Live, OutputReader, Piece, RemovedFiles, Selector, SelectorError, StopWait,
+    Client, Ended, Follower, Live, OutputReader, Piece, RemovedFiles, Selector, SelectorError, StopWait,
+    Waiter,
 };
 pub use error::{EnqueueError, Error};
 pub use open::{Access, open};

@@ -6,12 +6,13 @@ use queuectl_core::job::{Job, NewJob};
 use queuectl_core::query::{Filter, Order, Page};
 use queuectl_core::state::{Event, Shown, State, transition};
 use queuectl_core::store::{
-    Cancelled, Count, Deleted, Inserted, Jobs, Retried, RetryScope, Selection, StoreResult,
+    Cancelled, Count, Deleted, EditOne, Edited, Inserted, Jobs, Retried, RetryScope, Selection, StoreResult,
 };
 use queuectl_core::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
+use crate::edit::edit_all;
 use crate::failure::{Failure, damaged};
 use crate::insert::insert_all;
 use crate::open::SqliteStore;
@@ -41,6 +42,27 @@ impl Jobs for SqliteStore {
         self.readers
             .run(move |connection| {
                 find(connection, &id)?.map(|raw| raw.job_with_environment(connection)).transpose()
+            })
+            .await
+    }
+
+    async fn states(&self, ids: &[JobId]) -> StoreResult<Vec<Option<State>>> {
+        let ids = ids.to_vec();
+        self.readers
+            .run(move |connection| {
+                let mut statement = connection.prepare_cached(
+                    "-- job_states
+                     SELECT state FROM job WHERE id = ?",
+                )?;
+                let mut state = |id: &JobId| -> Result<Option<State>, Failure> {
+                    let name: Option<String> =
+                        statement.query_row([id.as_str()], |row| row.get(0)).optional()?;
+                    name.map(|name| {
+                        State::parse(&name).ok_or_else(|| damaged(format!("unknown state `{name}`")))
+                    })
+                    .transpose()
+                };
+                ids.iter().map(&mut state).collect()
             })
             .await
     }
@@ -93,6 +115,19 @@ impl Jobs for SqliteStore {
             rings.work |=
                 results.iter().any(|what| matches!(what, Retried::Revived { .. } | Retried::Hastened));
             Ok(Verdict::Keep(results))
+        })
+        .await
+    }
+
+    async fn edit(&self, edits: &[EditOne]) -> StoreResult<Edited> {
+        let (edits, clock) = (edits.to_vec(), self.clock.clone());
+        self.write(move |connection, rings| {
+            let refused = edit_all(connection, &edits, clock.now())?;
+            if !refused.is_empty() {
+                return Ok(Verdict::Undo(Edited::Refused(refused)));
+            }
+            rings.work = true;
+            Ok(Verdict::Keep(Edited::All))
         })
         .await
     }

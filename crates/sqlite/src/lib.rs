@@ -5,6 +5,7 @@
 
 mod attempts;
 mod clock;
+mod edit;
 mod exchange;
 mod failure;
 mod file;
@@ -19,6 +20,7 @@ mod rows;
 mod schema;
 mod settings;
 mod settle;
+mod stats;
 mod take;
 mod wakeups;
 mod workers;

@@ -1,20 +1,27 @@
 //! `dlq purge`: deletes dead jobs for good.
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use queuectl::core::query::Filter;
 use queuectl::core::state::Shown;
 
-use crate::exit::{Exit, Failure, Outcome};
+use crate::complete;
+use crate::exit::Outcome;
+use crate::flags::pair;
 use crate::list::queue_name;
 use crate::place::Place;
-use crate::terminal::{confirm, print_line};
+use crate::purge::{Purge, purge};
 
 /// Delete dead jobs for good
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl dlq purge\n  queuectl dlq purge --queue mail --yes")]
 pub struct Arguments {
     /// Of this queue only
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
     queue: Option<String>,
+    /// With this tag only
+    #[arg(long = "tag", value_name = "K=V", value_parser = pair)]
+    tags: Vec<(String, String)>,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -22,19 +29,6 @@ pub struct Arguments {
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let queue = arguments.queue.map(queue_name).transpose()?;
-    let Some(reader) = place.open_existing().await? else {
-        print_line("Deleted 0 jobs")?;
-        return Ok(Exit::Done);
-    };
-    let wanted = |count: &&queuectl::core::store::Count| {
-        count.shown == Shown::Dead && queue.as_ref().is_none_or(|queue| *queue == count.queue)
-    };
-    let dead: u64 = reader.counts().await?.iter().filter(wanted).map(|count| count.jobs).sum();
-    if dead > 0 && !arguments.yes && !confirm(&format!("Delete {dead} dead jobs for good?")) {
-        return Err(Failure::new(Exit::No, "nothing was deleted").hint("--yes deletes without asking"));
-    }
-    let filter = Filter { shown: Some(Shown::Dead), queue, ..Filter::default() };
-    let deleted = if dead == 0 { 0 } else { place.open().await?.clear(filter).await? };
-    print_line(&format!("Deleted {deleted} jobs"))?;
-    Ok(Exit::Done)
+    let filter = Filter { shown: Some(Shown::Dead), queue, tags: arguments.tags, ended_before: None };
+    purge(place, Purge { filter, what: "dead jobs".to_owned(), yes: arguments.yes }).await
 }

@@ -1,48 +1,53 @@
 //! `dlq retry`: dead jobs back to pending, attempts at 0.
 
 use clap::Args;
+use queuectl::core::query::Filter;
+use queuectl::core::state::Shown;
 use queuectl::core::store::RetryScope;
 
-use crate::exit::{Exit, Failure, Outcome};
-use crate::list::queue_name;
+use crate::exit::{Exit, Outcome};
 use crate::place::Place;
 use crate::retry::retry;
-use crate::target::{resolve, store_with_jobs};
-use crate::terminal::print_line;
+use crate::target::{Target, store_with_jobs};
+use crate::terminal::complain;
 
 /// Bring dead jobs back to pending
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl dlq retry job1\n  queuectl dlq retry --all\n  \
+    queuectl dlq retry --queue mail --tag team=red")]
 pub struct Arguments {
-    /// Ids, or beginnings of generated ones
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
-    jobs: Vec<String>,
-    /// Every dead job
-    #[arg(long)]
+    #[command(flatten)]
+    target: Target,
+    /// Every dead job (of --queue and --tag, where given)
+    #[arg(long, conflicts_with = "jobs")]
     all: bool,
-    /// With --all: of this queue
-    #[arg(long, short, requires = "all")]
-    queue: Option<String>,
     /// Attempts always begin again at 0
     #[arg(long)]
     reset_attempts: bool,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
-    if !arguments.all {
-        let reader = store_with_jobs(place).await?;
-        let ids = resolve(&reader, &arguments.jobs).await?;
-        return retry(place, &ids, RetryScope::DeadOnly, Exit::No).await;
+    if !arguments.all && !arguments.target.is_broad() {
+        let ids = arguments.target.resolve(&store_with_jobs(place).await?).await?;
+        return retry(place, &ids, RetryScope::DeadOnly, Some(Exit::No)).await;
     }
-    let queue = arguments.queue.map(queue_name).transpose()?;
+    let dead = |filter: Filter| Filter { shown: Some(Shown::Dead), ..filter };
+    let target = if arguments.all { arguments.target.of_all() } else { arguments.target };
     let ids = match place.open_existing().await? {
         None => Vec::new(),
-        Some(_) => place.open().await?.retry_dead(queue.as_ref()).await?,
+        Some(client) => match target.resolve_with(&client, dead).await {
+            Err(failure) if failure.exit == Exit::NotFound => Vec::new(),
+            other => other?,
+        },
     };
-    for id in &ids {
-        print_line(&format!("Job {id} is pending again (it was dead); attempts reset to 0"))?;
-    }
     if ids.is_empty() {
-        crate::terminal::complain("No dead jobs.");
+        complain("No dead jobs.");
+        return Ok(Exit::Done);
     }
-    Ok::<_, Failure>(Exit::Done)
+    complain(&format!(
+        "{} dead {} pending again:",
+        ids.len(),
+        if ids.len() == 1 { "job is" } else { "jobs are" }
+    ));
+    retry(place, &ids, RetryScope::DeadOnly, None).await
 }

@@ -1,9 +1,13 @@
 //! `queue`: named lanes that can be paused.
 
+mod show;
+
 use clap::{Args, Subcommand};
+use clap_complete::ArgValueCompleter;
 use queuectl::json::to_line;
 use queuectl::view::QueueView;
 
+use crate::complete;
 use crate::exit::{Exit, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
@@ -14,6 +18,7 @@ use crate::terminal::{complain, print, print_line};
 pub enum Verb {
     /// List queues
     List(ListArguments),
+    Show(show::Arguments),
     /// Start no more jobs of a queue; running ones finish
     Pause(NameArguments),
     /// Start jobs of a paused queue again
@@ -21,6 +26,7 @@ pub enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl queue list\n  queuectl queue list --json")]
 pub struct ListArguments {
     /// One JSON array
     #[arg(long)]
@@ -28,14 +34,16 @@ pub struct ListArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl queue pause mail\n  queuectl queue resume mail")]
 pub struct NameArguments {
-    #[arg(default_value = queuectl::core::queue::DEFAULT_QUEUE)]
+    #[arg(default_value = queuectl::core::queue::DEFAULT_QUEUE, add = ArgValueCompleter::new(complete::queues))]
     queue: String,
 }
 
 pub async fn run(place: &Place, verb: Verb) -> Outcome {
     match verb {
         Verb::List(arguments) => list(place, &arguments).await,
+        Verb::Show(arguments) => show::run(place, arguments).await,
         Verb::Pause(arguments) => set_paused(place, arguments, true).await,
         Verb::Resume(arguments) => set_paused(place, arguments, false).await,
     }

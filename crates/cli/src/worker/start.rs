@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
+use clap_complete::ArgValueCompleter;
 use queuectl::core::limits::{SECOND_SIGNAL_AFTER, SLOTS_MAX};
 use queuectl::core::store::StopMode;
 use queuectl::{Client, Worker};
@@ -14,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{options, this_program};
+use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
@@ -29,7 +31,7 @@ pub struct Arguments {
     #[arg(long, short, default_value_t = 1)]
     count: usize,
     /// Only jobs of this queue (repeatable)
-    #[arg(long, short)]
+    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
     queue: Vec<String>,
     /// Exit once nothing is left to run
     #[arg(long)]

@@ -1,9 +1,12 @@
 //! End to end: the real binary, real processes, real crashes.
 
+mod beyond;
+mod changing;
 mod crash;
 mod errors;
 mod part_a;
 mod rude;
+mod seeing;
 mod stage;
 mod together;
 mod verbs;

@@ -267,7 +267,7 @@ fn the_dead_letter_queue_can_be_emptied() {
     let output = stage.output(&["dlq", "purge"]);
     assert_eq!(output.status.code(), Some(1), "it asks, and nobody says yes");
     assert!(stage.run(&["dlq", "retry", "a"]).contains("pending"));
-    assert_eq!(stage.run(&["dlq", "purge", "--yes"]), "Deleted 1 jobs\n");
+    assert_eq!(stage.run(&["dlq", "purge", "--yes"]), "Deleted 1 job\n");
     assert_eq!(stage.run(&["list", "--quiet"]), "a\n");
     let left = std::fs::read_dir(stage.path("queue.db.out")).expect("there").count();
     assert_eq!(left, 1, "the output of the deleted job is gone, that of the other is not");

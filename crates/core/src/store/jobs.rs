@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::StoreResult;
+use crate::edit::Edit;
 use crate::id::JobId;
 use crate::job::{Job, NewJob};
 use crate::query::{Filter, Page};
@@ -55,6 +56,47 @@ pub enum Retried {
     Absent,
 }
 
+/// A change of one job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EditOne {
+    pub id: JobId,
+    pub edit: Edit,
+    /// Refused if the job was changed since this.
+    pub seen: Option<Timestamp>,
+}
+
+/// What became of a number of changes. It is all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edited {
+    All,
+    /// These could not be changed, for these reasons; nothing was.
+    Refused(Vec<(JobId, EditRefusal)>),
+}
+
+/// Why a job is not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EditRefusal {
+    /// It does not wait.
+    State(Shown),
+    /// Somebody else changed it meanwhile.
+    Changed,
+    Absent,
+}
+
+impl EditOne {
+    /// Why this job is not changed, if it is not.
+    pub fn refusal(&self, job: Option<&Job>, now: Timestamp) -> Option<EditRefusal> {
+        match job {
+            None => Some(EditRefusal::Absent),
+            Some(job) if !matches!(job.state, State::Pending | State::Blocked) => {
+                Some(EditRefusal::State(job.shown(now)))
+            }
+            Some(job) if self.seen.is_some_and(|seen| seen != job.updated_at) => Some(EditRefusal::Changed),
+            Some(_) => None,
+        }
+    }
+}
+
 /// Jobs to delete. Running jobs are never deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
@@ -98,6 +140,9 @@ pub trait Jobs {
     /// The job with exactly this id, with its environment.
     async fn get(&self, id: &JobId) -> StoreResult<Option<Job>>;
 
+    /// The state of each, one result for one id; `None` if it is not there.
+    async fn states(&self, ids: &[JobId]) -> StoreResult<Vec<Option<State>>>;
+
     /// One page of the jobs that the filter means, by insertion; shown states as of the store's now.
     async fn list(&self, filter: &Filter, page: Page) -> StoreResult<Vec<Job>>;
 
@@ -112,6 +157,9 @@ pub trait Jobs {
 
     /// Brings each back, one result for one id, and rings.
     async fn retry(&self, ids: &[JobId], scope: RetryScope) -> StoreResult<Vec<Retried>>;
+
+    /// Changes all of these waiting jobs or none, and rings.
+    async fn edit(&self, edits: &[EditOne]) -> StoreResult<Edited>;
 
     /// Deletes jobs with their attempts, outputs and environments that nothing else uses.
     async fn delete(&self, selection: Selection) -> StoreResult<Deleted>;

@@ -10,15 +10,19 @@ mod exchange;
 mod jobs;
 mod queues;
 mod settings;
+mod stats;
 mod wakeups;
 mod workers;
 
 pub use attempts::{Attempt, AttemptRecord, Attempts};
 pub use error::StoreError;
 pub use exchange::{Claim, Exchange, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, Take};
-pub use jobs::{Cancelled, Count, Deleted, Inserted, Jobs, Retried, RetryScope, Selection};
+pub use jobs::{
+    Cancelled, Count, Deleted, EditOne, EditRefusal, Edited, Inserted, Jobs, Retried, RetryScope, Selection,
+};
 pub use queues::{QueueRow, Queues};
 pub use settings::SettingsStore;
+pub use stats::{Ran, Stats, Visitor};
 pub use wakeups::{Listener, Topic, Wakeups};
 pub use workers::{WorkerRow, Workers};
 
@@ -29,7 +33,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// Everything that a queue asks of a database.
 pub trait Store:
-    Jobs + Attempts + Exchange + Workers + Queues + SettingsStore + Wakeups + Send + Sync
+    Jobs + Attempts + Stats + Exchange + Workers + Queues + SettingsStore + Wakeups + Send + Sync
 {
     /// Where it is, for people and for those who share its machine.
     fn place(&self) -> Place;

@@ -2,9 +2,11 @@
 
 mod configure;
 mod enqueue;
+mod explain;
 mod follow;
 mod output;
 mod select;
+mod wait;
 mod workers;
 
 use std::path::Path;
@@ -12,18 +14,20 @@ use std::sync::{Arc, Mutex};
 
 use queuectl_core::id::{IdGenerator, JobId};
 use queuectl_core::job::Job;
-use queuectl_core::limits::{DELETE_BATCH_MAX, PAGE_ROWS_MAX};
+use queuectl_core::limits::{CHANGE_BATCH_MAX, PAGE_ROWS_MAX};
 use queuectl_core::query::{Filter, Order, Page};
 use queuectl_core::queue::QueueName;
+use queuectl_core::state::State;
 use queuectl_core::store::{
-    Attempt, Cancelled, Count, Deleted, Listener, Place, QueueRow, Retried, RetryScope, Selection, Store,
-    StoreResult, Topic,
+    Attempt, Cancelled, Count, Deleted, EditOne, Edited, Listener, Place, QueueRow, Retried, RetryScope,
+    Selection, Store, StoreResult, Topic,
 };
 use queuectl_core::time::Timestamp;
 
 pub use follow::{Follower, Live, Piece};
 pub use output::{OutputReader, RemovedFiles};
 pub use select::{Selector, SelectorError};
+pub use wait::{Ended, Waiter};
 pub use workers::StopWait;
 
 use crate::open::{Access, open};
@@ -89,6 +93,31 @@ impl Client {
         self.store.counts().await
     }
 
+    /// How many jobs the filter means.
+    pub async fn count(&self, filter: &Filter) -> StoreResult<u64> {
+        let by_counts = filter.tags.is_empty() && filter.ended_before.is_none();
+        if by_counts {
+            let meant = |count: &&Count| {
+                filter.shown.is_none_or(|shown| count.shown == shown)
+                    && filter.queue.as_ref().is_none_or(|queue| count.queue == *queue)
+            };
+            return Ok(self.counts().await?.iter().filter(meant).map(|count| count.jobs).sum());
+        }
+        let (mut total, mut after) = (0, None);
+        loop {
+            let page = Page { order: Order::OldestFirst, after, rows: PAGE_ROWS_MAX };
+            let jobs = self.store.list(filter, page).await?;
+            let Some(last) = jobs.last() else { return Ok(total) };
+            after = Some(last.seq);
+            total += jobs.len() as u64;
+        }
+    }
+
+    /// The state of each; `None` if it is not there.
+    pub async fn states(&self, ids: &[JobId]) -> StoreResult<Vec<Option<State>>> {
+        self.store.states(ids).await
+    }
+
     /// The attempts of a job that have ended.
     pub async fn attempts(&self, id: &JobId) -> StoreResult<Vec<Attempt>> {
         self.store.attempts(id, true).await
@@ -96,49 +125,53 @@ impl Client {
 
     /// Cancels each; a running one is told through its worker.
     pub async fn cancel(&self, ids: &[JobId]) -> StoreResult<Vec<Cancelled>> {
-        self.store.cancel(ids).await
+        let mut results = Vec::with_capacity(ids.len());
+        for part in ids.chunks(CHANGE_BATCH_MAX) {
+            results.extend(self.store.cancel(part).await?);
+        }
+        Ok(results)
     }
 
     /// Brings each back to `pending`.
     pub async fn retry(&self, ids: &[JobId], scope: RetryScope) -> StoreResult<Vec<Retried>> {
-        self.store.retry(ids, scope).await
+        let mut results = Vec::with_capacity(ids.len());
+        for part in ids.chunks(CHANGE_BATCH_MAX) {
+            results.extend(self.store.retry(part, scope).await?);
+        }
+        Ok(results)
     }
 
-    /// Brings every dead job of a queue (or of all) back; returns their ids.
-    pub async fn retry_dead(&self, queue: Option<&QueueName>) -> StoreResult<Vec<JobId>> {
-        let filter = Filter {
-            shown: Some(queuectl_core::state::Shown::Dead),
-            queue: queue.cloned(),
-            ..Filter::default()
-        };
-        let dead: Vec<JobId> = self.list(&filter, None).await?.into_iter().map(|job| job.id).collect();
-        let mut revived = Vec::new();
-        for ids in dead.chunks(DELETE_BATCH_MAX) {
-            let results = self.store.retry(ids, RetryScope::DeadOnly).await?;
-            let back = ids.iter().zip(results).filter(|(_, what)| matches!(what, Retried::Revived { .. }));
-            revived.extend(back.map(|(id, _)| id.clone()));
-        }
-        Ok(revived)
+    /// Changes all of these waiting jobs or none.
+    pub async fn edit(&self, edits: &[EditOne]) -> StoreResult<Edited> {
+        self.store.edit(edits).await
     }
 
     /// Deletes jobs that are not running, and their output files.
-    pub async fn delete(&self, ids: Vec<JobId>) -> StoreResult<Deleted> {
-        let deleted = self.store.delete(Selection::Ids(ids)).await?;
-        self.remove_outputs(&deleted.files);
-        Ok(deleted)
+    pub async fn delete(&self, ids: &[JobId]) -> StoreResult<Deleted> {
+        let mut all = Deleted::default();
+        for part in ids.chunks(CHANGE_BATCH_MAX) {
+            let deleted = self.store.delete(Selection::Ids(part.to_vec())).await?;
+            self.remove_outputs(&deleted.files);
+            all.deleted.extend(deleted.deleted);
+            all.running.extend(deleted.running);
+            all.absent.extend(deleted.absent);
+        }
+        Ok(all)
     }
 
-    /// Deletes every job that the filter means and that is not running; returns how many.
-    pub async fn clear(&self, filter: Filter) -> StoreResult<u64> {
+    /// Deletes every job that the filter means and that is not running, in small steps; tells each step how many it
+    /// deleted, and returns the sum.
+    pub async fn clear(&self, filter: Filter, mut step: impl FnMut(u64)) -> StoreResult<u64> {
         let mut total = 0;
         loop {
-            let selection = Selection::Filter { filter: filter.clone(), limit: DELETE_BATCH_MAX };
+            let selection = Selection::Filter { filter: filter.clone(), limit: CHANGE_BATCH_MAX };
             let deleted = self.store.delete(selection).await?;
             self.remove_outputs(&deleted.files);
             if deleted.deleted.is_empty() {
                 return Ok(total);
             }
             total += deleted.deleted.len() as u64;
+            step(deleted.deleted.len() as u64);
         }
     }
 

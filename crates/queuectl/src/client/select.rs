@@ -1,5 +1,7 @@
 //! Selectors: how people name jobs. An exact id always wins.
 
+use std::collections::HashSet;
+
 use queuectl_core::id::JobId;
 use queuectl_core::limits::{GENERATED_ID_CHARS, ID_PREFIX_CHARS_MIN};
 use queuectl_core::query::{Filter, Order, Page};
@@ -27,6 +29,8 @@ pub enum SelectorError {
     Nothing(String),
     #[error("there is no job yet")]
     Empty,
+    #[error("no job matches")]
+    NoMatch,
     #[error("`{prefix}` begins the ids of several jobs, among them {} and {}", ids[0], ids[1])]
     Ambiguous { prefix: String, ids: Vec<JobId> },
     #[error(transparent)]
@@ -61,6 +65,33 @@ impl Client {
             }
         };
         if ids.is_empty() { Err(SelectorError::Empty) } else { Ok(ids) }
+    }
+
+    /// The jobs that the words name, or all if there are none, as far as the filter means them; each once, never none.
+    pub async fn select_all(
+        &self,
+        selectors: &[Selector],
+        filter: &Filter,
+    ) -> Result<Vec<JobId>, SelectorError> {
+        let (mut ids, mut seen) = (Vec::new(), HashSet::new());
+        if selectors.is_empty() || selectors.contains(&Selector::All) {
+            ids = self.ids_of(filter).await?;
+        }
+        let now = self.now().await?;
+        for selector in selectors.iter().filter(|selector| **selector != Selector::All) {
+            for id in self.select(selector).await? {
+                let job = self.store.get(&id).await?;
+                if job.is_some_and(|job| filter.matches(&job, now)) {
+                    ids.push(id);
+                }
+            }
+        }
+        ids.retain(|id| seen.insert(id.clone()));
+        match (ids.is_empty(), *filter == Filter::default()) {
+            (false, _) => Ok(ids),
+            (true, true) => Err(SelectorError::Empty),
+            (true, false) => Err(SelectorError::NoMatch),
+        }
     }
 
     async fn select_id(&self, word: &str) -> Result<JobId, SelectorError> {

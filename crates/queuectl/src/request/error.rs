@@ -24,6 +24,8 @@ pub enum RequestError {
     TooManyBytes(usize),
     #[error("there is no field `{field}`{hint}; the fields are: {}", super::FIELDS.join(", "))]
     UnknownField { field: String, hint: String },
+    #[error("`{field}` cannot be changed; of a waiting job these can: {}", super::EDITABLE.join(", "))]
+    NotEditable { field: String },
     #[error("`{field}` is given twice, as `{first}` and as `{second}`; keep one")]
     Repeated { field: &'static str, first: String, second: String },
     /// A field that queuectl tells of a job, with a value that no new job has.

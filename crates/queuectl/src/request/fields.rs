@@ -70,6 +70,14 @@ pub(super) enum Field {
     Told(&'static Told),
 }
 
+/// The name of a field that can be asked for, by any of its spellings.
+pub(super) fn canonical(given: &str) -> Option<&'static str> {
+    match find(given) {
+        Ok(Field::Asked(field)) => Some(field),
+        _ => None,
+    }
+}
+
 /// Finds a field by any of its spellings.
 pub(super) fn find(given: &str) -> Result<Field, RequestError> {
     let name = match snake(given).as_str() {
@@ -123,31 +131,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
 ];
 
 fn nearest(name: &str) -> Option<&'static str> {
-    /// Longer names are no slip of the hand.
-    const NAME_CHARS_MAX: usize = 32;
     let plain = |text: &str| text.replace('_', "").to_lowercase();
     let known = ELSEWHERE.iter().find(|(other, _)| plain(other) == plain(name)).map(|(_, field)| *field);
-    if known.is_some() || name.chars().count() > NAME_CHARS_MAX {
-        return known;
-    }
-    let distance = |field: &&&str| edits(&plain(name), &plain(field));
-    FIELDS.iter().min_by_key(distance).filter(|field| distance(field) <= field.len() / 3).copied()
-}
-
-/// The Levenshtein distance.
-fn edits(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
+    known.or_else(|| queuectl_core::spelling::nearest(name, FIELDS.iter().copied()))
 }
 
 impl Told {

@@ -7,6 +7,7 @@
 
 mod check;
 mod codes;
+mod edit;
 mod error;
 mod fields;
 mod into_job;
@@ -23,6 +24,7 @@ use queuectl_core::job::Leftovers;
 use queuectl_core::retry::Backoff;
 
 pub use codes::parse_codes;
+pub use edit::{EDITABLE, parse_edit};
 pub use error::RequestError;
 pub use fields::FIELDS;
 pub use into_job::Enqueuer;

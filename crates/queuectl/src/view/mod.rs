@@ -6,7 +6,9 @@
 mod attempt;
 mod counts;
 mod job;
+mod reason;
 mod setting;
+mod stats;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -14,8 +16,10 @@ mod tests;
 pub use attempt::{AttemptView, OutputView};
 pub use counts::StateCounts;
 pub use job::{JobDetailView, JobView};
+pub use reason::{ExplainView, Facts, Reason};
 pub use setting::SettingView;
-pub use status::{QueueView, StatusView, WorkerView, WorkersView};
+pub use stats::{FailureView, PercentilesView, QueueRunsView, RunsView, StatsGatherer, StatsView};
+pub use status::{QueueDetailView, QueueView, StatusView, WorkerView, WorkersView};
 
 /// The version of the wire types, in the field `schema`.
 pub const SCHEMA: u32 = 1;

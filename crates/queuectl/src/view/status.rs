@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use queuectl_core::queue::QueueName;
+use queuectl_core::settings::Settings;
+use queuectl_core::state::Shown;
 use queuectl_core::store::{Count, QueueRow, WorkerRow};
 use serde::Serialize;
 
-use super::{SCHEMA, StateCounts};
+use super::{SCHEMA, SettingView, StateCounts};
 
 /// What `status` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -121,6 +123,48 @@ impl WorkerView {
             started_at: row.started_at.to_string(),
             state: if row.stop.is_some() { "stopping" } else { "active" },
             version: row.version.clone(),
+        }
+    }
+}
+
+/// One queue with all that bears on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct QueueDetailView {
+    pub schema: u32,
+    #[serde(flatten)]
+    pub queue: QueueView,
+    pub running: u64,
+    /// 0: no limit.
+    pub max_running: u64,
+    /// Of the workers that take it.
+    pub slots: u64,
+    /// The ids of those workers.
+    pub workers: Vec<String>,
+    /// As they are in force for it.
+    pub settings: Vec<SettingView>,
+}
+
+impl QueueDetailView {
+    /// `workers`: those that are alive.
+    pub fn new(
+        row: &QueueRow,
+        counts: &[Count],
+        workers: &[WorkerRow],
+        settings: &Settings,
+    ) -> QueueDetailView {
+        let queue = QueueView::new(&row.name, row.paused, counts);
+        let takes = |worker: &&WorkerRow| {
+            !worker.only_job && (worker.queues.is_empty() || worker.queues.contains(&row.name))
+        };
+        let workers: Vec<&WorkerRow> = workers.iter().filter(takes).collect();
+        QueueDetailView {
+            schema: SCHEMA,
+            running: queue.jobs.get(Shown::Processing),
+            queue,
+            max_running: settings.for_queue(&row.name).max_running,
+            slots: workers.iter().map(|worker| u64::from(worker.slots)).sum(),
+            workers: workers.iter().map(|worker| worker.id.clone()).collect(),
+            settings: SettingView::in_force(settings, Some(&row.name)),
         }
     }
 }

@@ -98,7 +98,7 @@ async fn retain(client: &Client) -> StoreResult<()> {
                 ended_before: Some(now.before(bound)),
                 ..Filter::default()
             };
-            let deleted = client.clear(filter).await?;
+            let deleted = client.clear(filter, |_| {}).await?;
             if deleted > 0 {
                 info!(queue = %queue.name, state = %shown, deleted, "deleted old jobs");
             }

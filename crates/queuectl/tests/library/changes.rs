@@ -3,6 +3,7 @@
 use queuectl::core::query::Filter;
 use queuectl::core::state::{Shown, State};
 use queuectl::core::store::{Cancelled, Retried, RetryScope};
+use queuectl::{Selector, SelectorError};
 use queuectl_testing::given::{With, claim_one, exited, id, ids, job, queue, run_one, settle};
 
 use crate::place::Place;
@@ -46,10 +47,16 @@ async fn all_dead_jobs_of_a_queue_come_back() {
     for _ in 0..4 {
         run_one(&*place.store, "worker", exited(1)).await;
     }
-    let revived = place.client.retry_dead(Some(&queue("mail"))).await.expect("the store works");
-    assert_eq!(revived, ids(&["m0", "m1", "m2"]));
-    assert_eq!(place.client.retry_dead(None).await.expect("the store works"), ids(&["other"]));
-    assert_eq!(place.client.retry_dead(None).await.expect("the store works"), []);
+    let dead = |queue| Filter { shown: Some(Shown::Dead), queue, ..Filter::default() };
+    let mails = place.client.select_all(&[], &dead(Some(queue("mail")))).await.expect("there are some");
+    assert_eq!(mails, ids(&["m0", "m1", "m2"]));
+    assert_eq!(place.client.count(&dead(None)).await.expect("the store works"), 4);
+    place.client.retry(&mails, RetryScope::DeadOnly).await.expect("the store works");
+    assert_eq!(place.client.select_all(&[], &dead(None)).await.expect("one is left"), ids(&["other"]));
+    let words = [Selector::Id("m1".to_owned()), Selector::Id("other".to_owned())];
+    assert_eq!(place.client.select_all(&words, &dead(None)).await.expect("both mean one"), ids(&["other"]));
+    let none = place.client.select_all(&words[..1], &dead(None)).await;
+    assert!(matches!(none, Err(SelectorError::NoMatch)));
 }
 
 #[tokio::test]
@@ -57,7 +64,7 @@ async fn a_running_job_is_not_deleted() {
     let place = Place::new().await;
     place.enqueue(&["runs", "waits"]).await;
     claim_one(&*place.store, "worker").await;
-    let deleted = place.client.delete(ids(&["runs", "waits", "absent"])).await.expect("the store works");
+    let deleted = place.client.delete(&ids(&["runs", "waits", "absent"])).await.expect("the store works");
     assert_eq!((deleted.deleted, deleted.running), (ids(&["waits"]), ids(&["runs"])));
     assert_eq!(deleted.absent, ids(&["absent"]));
     assert_eq!(place.ids().await, ["runs"]);
@@ -69,7 +76,7 @@ async fn clear_deletes_what_the_filter_means() {
     place.enqueue(&["a", "b", "c"]).await;
     place.client.cancel(&ids(&["a", "c"])).await.expect("the store works");
     let filter = Filter { shown: Some(Shown::Cancelled), ..Filter::default() };
-    assert_eq!(place.client.clear(filter.clone()).await.expect("the store works"), 2);
-    assert_eq!(place.client.clear(filter).await.expect("the store works"), 0);
+    assert_eq!(place.client.clear(filter.clone(), |_| {}).await.expect("the store works"), 2);
+    assert_eq!(place.client.clear(filter, |_| {}).await.expect("the store works"), 0);
     assert_eq!(place.ids().await, ["b"]);
 }

@@ -86,7 +86,7 @@ async fn a_cancelled_and_a_deleted_job_end_the_following() {
     let mut two = place.client.follow(id("b"), 0).await.expect("the store works");
     assert_eq!((next(&mut one).await, next(&mut two).await), ("pending".to_owned(), "pending".to_owned()));
     place.client.cancel(&ids(&["a"])).await.expect("the store works");
-    place.client.delete(ids(&["b"])).await.expect("the store works");
+    place.client.delete(&ids(&["b"])).await.expect("the store works");
     assert_eq!(all(&mut one).await, ["cancelled", "ended cancelled"]);
     assert_eq!(all(&mut two).await, ["deleted"]);
     let job = place.client.job(&id("a")).await.expect("the store works").expect("it is there");

@@ -63,7 +63,7 @@ async fn output_goes_with_its_job() {
     let attempts = place.client.attempts(&ids(&["a"])[0]).await.expect("the store works");
     assert_eq!(read(&place, &attempts[0].stdout, true), "long");
     assert_eq!(read(&place, &attempts[0].stderr, true), "short");
-    place.client.delete(ids(&["a"])).await.expect("the store works");
+    place.client.delete(&ids(&["a"])).await.expect("the store works");
     assert!(!place.client.place().out_dir.join("one").exists());
     let gone = place.client.read_output(&attempts[0].stdout, true);
     assert!(matches!(gone.err(), Some(Error::File { .. })), "the file is named");

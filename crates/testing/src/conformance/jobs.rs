@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use queuectl_core::edit::Edit;
 use queuectl_core::job::Due;
 use queuectl_core::outcome::Outcome;
 use queuectl_core::query::Filter;
 use queuectl_core::state::{Shown, State};
-use queuectl_core::store::{Cancelled, Inserted, Retried, RetryScope, Selection};
+use queuectl_core::store::{
+    Cancelled, EditOne, EditRefusal, Edited, Inserted, Retried, RetryScope, Selection,
+};
 
 use super::Fixture;
 use super::listing::{all, get};
@@ -280,4 +283,80 @@ pub async fn an_environment_outlives_one_of_its_jobs(f: &dyn Fixture) {
     f.store().delete(Selection::Ids(ids(&["a"]))).await.expect("the store works");
     assert_eq!(get(f, "b").await.spec.environment, with_environment("b").spec.environment);
     assert_eq!(claim_one(f.store(), "w").await.job.spec, with_environment("b").spec);
+}
+
+fn edit(name: &str, edit: Edit) -> EditOne {
+    EditOne { id: id(name), edit, seen: None }
+}
+
+pub async fn an_edit_changes_what_it_names(f: &dyn Fixture) {
+    insert(f.store(), [job("a").priority(1)]).await;
+    let before = get(f, "a").await;
+    let command = queuectl_core::command::Command::shell("echo new".to_owned()).expect("a command");
+    let change = Edit {
+        command: Some(command.clone()),
+        max_retries: Some(9),
+        timeout: Some(Some(secs(5))),
+        ..Edit::default()
+    };
+    f.advance(secs(1));
+    assert_eq!(f.store().edit(&[edit("a", change)]).await.expect("the store works"), Edited::All);
+    let after = get(f, "a").await;
+    assert_eq!((after.spec.command, after.spec.max_retries), (Some(command), 9));
+    assert_eq!((after.spec.timeout, after.spec.priority), (Some(secs(5)), 1));
+    assert!(after.updated_at > before.updated_at && after.due_at == before.due_at && after.ready);
+}
+
+pub async fn an_edit_moves_a_job_to_another_queue(f: &dyn Fixture) {
+    insert(f.store(), [job("a"), job("b").priority(5)]).await;
+    let change = Edit { queue: Some(crate::given::queue("other")), priority: Some(9), ..Edit::default() };
+    f.store().edit(&[edit("a", change)]).await.expect("the store works");
+    let counts = f.store().counts().await.expect("the store works");
+    let named: Vec<(String, u64)> = counts.iter().map(|one| (one.queue.to_string(), one.jobs)).collect();
+    assert_eq!(named, [("default".to_owned(), 1), ("other".to_owned(), 1)]);
+    assert_eq!(f.store().queues().await.expect("the store works").len(), 2);
+    let claims = Turn::of("w").want(2).at(f.store()).await.claims;
+    assert_eq!(claimed(&claims), ["a", "b"], "by its new priority");
+}
+
+pub async fn an_edited_due_time_holds_back_and_hastens(f: &dyn Fixture) {
+    insert(f.store(), [job("a")]).await;
+    let due = |due| Edit { due: Some(due), ..Edit::default() };
+    f.store().edit(&[edit("a", due(Due::After(secs(60))))]).await.expect("the store works");
+    let held = get(f, "a").await;
+    assert!(!held.ready && held.run_at == Some(held.due_at) && held.due_at > held.updated_at);
+    assert!(Turn::of("w").want(1).at(f.store()).await.claims.is_empty());
+    f.store().edit(&[edit("a", due(Due::Now))]).await.expect("the store works");
+    assert_eq!(get(f, "a").await.run_at, None);
+    assert_eq!(claimed(&Turn::of("w").want(1).at(f.store()).await.claims), ["a"]);
+}
+
+pub async fn edits_are_all_or_nothing(f: &dyn Fixture) {
+    insert(f.store(), [job("a").priority(1), job("b"), job("c")]).await;
+    let claim = claim_one(f.store(), "w").await;
+    assert_eq!(claim.job.id, id("a"));
+    let seen = get(f, "c").await.updated_at;
+    f.advance(secs(1));
+    f.store().edit(&[edit("c", Edit { priority: Some(2), ..Edit::default() })]).await.expect("it waits");
+    let change = Edit { priority: Some(7), ..Edit::default() };
+    let edits = [
+        edit("a", change.clone()),
+        edit("b", change.clone()),
+        EditOne { seen: Some(seen), ..edit("c", change.clone()) },
+        edit("d", change),
+    ];
+    let refused = Edited::Refused(vec![
+        (id("a"), EditRefusal::State(Shown::Processing)),
+        (id("c"), EditRefusal::Changed),
+        (id("d"), EditRefusal::Absent),
+    ]);
+    assert_eq!(f.store().edit(&edits).await.expect("the store works"), refused);
+    assert_eq!((get(f, "b").await.spec.priority, get(f, "c").await.spec.priority), (0, 2));
+}
+
+pub async fn states_are_told_for_each_id(f: &dyn Fixture) {
+    insert(f.store(), [job("a"), job("b")]).await;
+    run_one(f.store(), "w", exited(0)).await;
+    let states = f.store().states(&ids(&["b", "x", "a"])).await.expect("the store works");
+    assert_eq!(states, [Some(State::Pending), None, Some(State::Completed)]);
 }

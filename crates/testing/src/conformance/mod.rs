@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod listing;
 pub mod queues;
 pub mod settings;
+pub mod stats;
 pub mod wakeups;
 pub mod workers;
 
@@ -57,6 +58,11 @@ macro_rules! conformance {
                 a_deletion_by_age_spares_the_young
                 a_deleted_job_is_gone_with_its_attempts
                 an_environment_outlives_one_of_its_jobs
+                an_edit_changes_what_it_names
+                an_edit_moves_a_job_to_another_queue
+                an_edited_due_time_holds_back_and_hastens
+                edits_are_all_or_nothing
+                states_are_told_for_each_id
             }
             listing {
                 an_absent_job_is_absent
@@ -73,6 +79,11 @@ macro_rules! conformance {
                 a_prefix_finds_only_generated_ids
                 counts_follow_every_change
                 a_failed_job_counts_as_pending_once_it_is_due
+            }
+            stats {
+                attempts_are_found_by_when_they_ended
+                a_wait_begins_when_the_job_is_due
+                many_attempts_are_all_visited_once
             }
             attempts {
                 an_attempt_is_recorded_with_its_settle

@@ -11,7 +11,7 @@ use queuectl_core::outcome::OutputBody;
 use queuectl_core::query::{Filter, Order, Page};
 use queuectl_core::state::{Event, Shown, State as JobState, transition};
 use queuectl_core::store::{
-    Cancelled, Count, Deleted, Inserted, Jobs, Retried, RetryScope, Selection, StoreResult,
+    Cancelled, Count, Deleted, EditOne, Edited, Inserted, Jobs, Retried, RetryScope, Selection, StoreResult,
 };
 use queuectl_core::time::Timestamp;
 
@@ -44,9 +44,14 @@ impl Jobs for MemoryStore {
         Ok(self.verb(|state, _, _| state.find(id).map(|entry| entry.job.clone())))
     }
 
+    async fn states(&self, ids: &[JobId]) -> StoreResult<Vec<Option<JobState>>> {
+        Ok(self
+            .verb(|state, _, _| ids.iter().map(|id| state.find(id).map(|entry| entry.job.state)).collect()))
+    }
+
     async fn list(&self, filter: &Filter, page: Page) -> StoreResult<Vec<Job>> {
         Ok(self.verb(|state, now, _| {
-            let meant = state.jobs.values().map(|entry| &entry.job).filter(|job| means(filter, job, now));
+            let meant = state.jobs.values().map(|entry| &entry.job).filter(|job| filter.matches(job, now));
             let rows = page.rows.min(PAGE_ROWS_MAX);
             let after = page.after;
             match page.order {
@@ -102,6 +107,27 @@ impl Jobs for MemoryStore {
         }))
     }
 
+    async fn edit(&self, edits: &[EditOne]) -> StoreResult<Edited> {
+        Ok(self.verb(|state, now, rings| {
+            let mut refused = Vec::new();
+            for one in edits {
+                let job = state.find(&one.id).map(|entry| &entry.job);
+                refused.extend(one.refusal(job, now).map(|why| (one.id.clone(), why)));
+            }
+            if !refused.is_empty() {
+                return Edited::Refused(refused);
+            }
+            for one in edits {
+                let seq = state.find(&one.id).map(|entry| entry.job.seq).expect("it was just found");
+                let queue = one.edit.queue.clone();
+                queue.map(|queue| state.queues.entry(queue).or_insert(false));
+                state.change(seq, |job| one.edit.apply(job, now));
+            }
+            rings.work = true;
+            Edited::All
+        }))
+    }
+
     async fn delete(&self, selection: Selection) -> StoreResult<Deleted> {
         Ok(self.verb(|state, now, rings| {
             rings.outcome = true;
@@ -118,14 +144,6 @@ fn listed(job: &Job) -> Job {
     let mut job = job.clone();
     job.spec.environment = Environment::default();
     job
-}
-
-fn means(filter: &Filter, job: &Job, now: Timestamp) -> bool {
-    let tagged = |(key, value): &(String, String)| job.spec.tags.get(key) == Some(value);
-    filter.shown.is_none_or(|shown| job.shown(now) == shown)
-        && filter.queue.as_ref().is_none_or(|queue| job.spec.queue == *queue)
-        && filter.tags.iter().all(tagged)
-        && filter.ended_before.is_none_or(|before| job.completed_at.is_some_and(|ended| ended < before))
 }
 
 fn cancel(state: &mut State, id: &JobId, now: Timestamp) -> Cancelled {
@@ -191,7 +209,7 @@ fn delete_these(state: &mut State, ids: Vec<JobId>) -> Deleted {
 
 fn delete_meant(state: &mut State, filter: &Filter, limit: usize, now: Timestamp) -> Deleted {
     let jobs = state.jobs.values().map(|entry| &entry.job);
-    let meant = jobs.filter(|job| job.state != JobState::Processing && means(filter, job, now));
+    let meant = jobs.filter(|job| job.state != JobState::Processing && filter.matches(job, now));
     let chosen: Vec<i64> = meant.take(limit).map(|job| job.seq).collect();
     let mut deleted = Deleted::default();
     for seq in chosen {

@@ -11,6 +11,7 @@ mod queues;
 mod settings;
 mod settle;
 mod state;
+mod stats;
 mod take;
 mod wakeups;
 mod workers;

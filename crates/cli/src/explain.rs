@@ -1,0 +1,42 @@
+//! `explain`: why a job is where it is, and what can be done about it.
+
+use clap::Args;
+use queuectl::json::to_line;
+
+use crate::exit::{Exit, Outcome};
+use crate::place::Place;
+use crate::target::{Target, store_with_jobs};
+use crate::terminal::{clean, print, print_line};
+
+/// Why a job does not run, or what became of it
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  queuectl explain job1\n  queuectl explain last --json")]
+pub struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
+    let client = store_with_jobs(place).await?;
+    let id = arguments.target.resolve_one(&client).await?;
+    let Some(job) = client.job(&id).await? else {
+        return Err(queuectl::SelectorError::Nothing(id.to_string()).into());
+    };
+    let view = client.explain(&job).await?;
+    if arguments.json {
+        print_line(&to_line(&view))?;
+        return Ok(Exit::Done);
+    }
+    let mut text = format!("Job {} is {}:\n", view.id, view.state);
+    for reason in &view.reasons {
+        text.push_str(&format!("  - {}\n", clean(&reason.message)));
+        if let Some(hint) = &reason.hint {
+            text.push_str(&format!("    {}\n", clean(hint)));
+        }
+    }
+    print(&text)?;
+    Ok(Exit::Done)
+}

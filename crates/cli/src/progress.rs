@@ -1,0 +1,40 @@
+//! Progress of long work: on standard error, and only where somebody watches a terminal.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Done, rate and, where the end is known, time left.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// `what`: in words, such as "Deleting jobs". `total`: where it is known.
+    pub fn new(what: &'static str, total: Option<u64>) -> Progress {
+        let bar = ProgressBar::with_draw_target(total, target());
+        let template = match total {
+            Some(_) => "{msg}: {human_pos} of {human_len} ({per_sec}, {eta} left) {bar:20}",
+            None => "{msg}: {human_pos} ({per_sec}) {spinner}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress(bar)
+    }
+
+    pub fn add(&self, done: u64) {
+        self.0.inc(done);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn target() -> ProgressDrawTarget {
+    if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
+}

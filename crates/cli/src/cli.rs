@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
 use crate::{
-    add, cancel, clear, completions, config, delete, dlq, edit, enqueue, explain, init, list, logs, prune,
-    queue, reset, retry, run, show, stats, status, wait, worker,
+    add, cancel, clear, color, completions, config, delete, dlq, edit, enqueue, explain, init, list, logs,
+    prune, queue, reset, retry, run, show, stats, status, wait, worker,
 };
 
 /// A durable background-job queue: enqueue commands, run workers, retry failures, keep what fails for good.
@@ -19,6 +19,9 @@ pub struct Cli {
     /// The database file [default: $QUEUECTL_DB, else queuectl/queue.db in the XDG data directory]
     #[arg(long, global = true, value_name = "FILE")]
     db: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_default_value = true)]
+    color: color::Choice,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -59,6 +62,17 @@ enum Verb {
 }
 
 impl Cli {
+    /// Reads the command line. Help and mistakes follow `--color` too.
+    pub fn read(arguments: Vec<OsString>) -> Result<Cli, clap::Error> {
+        let choice = color::read(&arguments);
+        color::settle(choice);
+        let mut command = Cli::command().color(choice.into());
+        let matches = command.try_get_matches_from_mut(normalise(arguments))?;
+        let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        color::settle(cli.color);
+        Ok(cli)
+    }
+
     /// Runs the verb. `umask` is the one that the process was started with.
     pub async fn run(self, umask: u32) -> Outcome {
         let place = Place::find(self.db)?;
@@ -116,8 +130,6 @@ impl From<Exit> for std::process::ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

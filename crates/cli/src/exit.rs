@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use queuectl::core::store::StoreError;
 use queuectl::{EnqueueError, Error, RequestError, SelectorError};
 
-use crate::terminal;
+use crate::{color, terminal};
 
 /// What a verb came to.
 pub type Outcome = Result<Exit, Failure>;
@@ -90,7 +90,7 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         if !self.quiet {
             let hint = self.hint.map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
-            terminal::complain(&format!("Error: {}{hint}", terminal::clean_lines(&self.message)));
+            terminal::complain(&format!("{} {}{hint}", mark(), terminal::clean_lines(&self.message)));
         }
         self.exit.into()
     }
@@ -163,6 +163,11 @@ impl From<SelectorError> for Failure {
     }
 }
 
+/// How every error begins.
+fn mark() -> String {
+    color::paint(color::ERROR, "Error:", color::on_stderr())
+}
+
 /// A mistake in the command line, or a request for help.
 pub fn refuse_usage(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
@@ -173,14 +178,19 @@ pub fn refuse_usage(error: &clap::Error) -> ExitCode {
             Exit::Done.into()
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            terminal::complain(&format!("Error: a command is missing\n\n{error}"));
+            terminal::complain(&format!("{} a command is missing\n\n{}", mark(), rendered(error)));
             Exit::Usage.into()
         }
         _ => {
-            let text = error.to_string();
-            let text = text.strip_prefix("error: ").unwrap_or(&text);
-            terminal::complain(&format!("Error: {}", text.trim_end()));
+            let text = rendered(error).replacen("error:", "Error:", 1);
+            terminal::complain(text.trim_end());
             Exit::Usage.into()
         }
     }
+}
+
+/// The parser's words, with its colours if standard error shows colours.
+fn rendered(error: &clap::Error) -> String {
+    let styled = error.render();
+    if color::on_stderr() { styled.ansi().to_string() } else { styled.to_string() }
 }

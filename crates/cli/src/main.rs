@@ -7,6 +7,7 @@ mod add;
 mod cancel;
 mod clear;
 mod cli;
+mod color;
 mod complete;
 mod completions;
 mod config;
@@ -14,6 +15,7 @@ mod delete;
 mod dlq;
 mod edit;
 mod enqueue;
+mod escapes;
 mod exit;
 mod explain;
 mod flags;
@@ -27,6 +29,7 @@ mod progress;
 mod prune;
 mod purge;
 mod queue;
+mod reason;
 mod render;
 mod reset;
 mod retry;
@@ -34,15 +37,18 @@ mod run;
 mod show;
 mod stats;
 mod status;
+mod table;
 mod target;
 mod terminal;
 mod wait;
+mod watch;
+mod when;
 mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::cli::Cli;
 use crate::exit::{Exit, Failure};
@@ -55,7 +61,7 @@ fn main() -> ExitCode {
     }
     // Answers a shell that completes our words, and exits; otherwise does nothing.
     clap_complete::CompleteEnv::with_factory(Cli::command).var(completions::VARIABLE).complete();
-    let cli = match Cli::try_parse_from(cli::normalise(arguments)) {
+    let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => return exit::refuse_usage(&error),
     };

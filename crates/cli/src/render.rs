@@ -1,102 +1,154 @@
 //! Views as people read them: tables without borders, one header line, id then state first.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use queuectl::core::state::Shown;
 use queuectl::view::{JobView, QueueView, StatusView, WorkerView};
 
-use crate::terminal::clean;
+use crate::color::{self, paint};
+use crate::table::{Cell, Column, Fit, Look, Table};
+use crate::terminal::{self, clean};
+use crate::when::Times;
 
-/// Of a command in a table, in characters.
-const COMMAND_CHARS_MAX: usize = 60;
+/// A table of these rows, every cell whole. The last column is not padded.
+pub fn table(header: &[&'static str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let columns = header.iter().map(|title| Column::new(title, Fit::Whole)).collect();
+    let cells = |row: Vec<String>| row.into_iter().map(Cell::new).collect();
+    let rows: Vec<Vec<Cell>> = rows.into_iter().map(cells).collect();
+    Table::render(columns, &rows, Look { width: None, colours: color::on_stdout() })
+}
 
-/// A table of these rows. The last column is not padded.
-pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header);
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+/// How standard output is to look: as wide as its terminal, if it is one.
+pub fn look() -> Look {
+    Look { width: terminal::size().map(|size| size.columns), colours: color::on_stdout() }
+}
+
+/// The columns of a listing of jobs; `job_cells` has their cells.
+pub fn job_columns() -> Vec<Column> {
+    vec![
+        Column::new("ID", Fit::Whole),
+        Column::new("STATE", Fit::Whole),
+        Column::optional("QUEUE", Fit::Drop),
+        Column::optional("PRIORITY", Fit::Drop),
+        Column::new("ATTEMPTS", Fit::Drop),
+        Column::new("CREATED", Fit::Drop),
+        Column::optional("WORKER", Fit::Drop),
+        Column::optional("TAGS", Fit::Shrink(8)),
+        Column::new("COMMAND", Fit::Shrink(12)),
+        Column::optional("REASON", Fit::Shrink(12)),
+    ]
+}
+
+/// One job's row. On a terminal the code that it ended with stands behind its state.
+pub fn job_cells(job: &JobView, why: String, times: Times) -> Vec<Cell> {
+    let worker = job.worker_id.as_deref().filter(|_| job.state == "processing").unwrap_or_default();
+    let tags: Vec<String> =
+        job.tags.iter().flatten().map(|(key, value)| clean(&format!("{key}={value}"))).collect();
+    let mut state = job.state.to_owned();
+    let mut why = why;
+    if let (Times::Relative(_), Some(code)) = (times, ended_with(job)) {
+        state = format!("{state} ({code})");
+        if why == format!("exit code {code}") {
+            why.clear();
+        }
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
-    lines.concat()
+    vec![
+        Cell::new(job.id.clone()),
+        Cell::styled(state, color::of_state(job.state)),
+        Cell::if_needed(job.queue.clone(), job.queue != queuectl::core::queue::DEFAULT_QUEUE),
+        Cell::if_needed(job.priority.to_string(), job.priority != 0),
+        Cell::new(format!("{}/{}", job.attempts, job.max_retries.max(1))),
+        Cell::new(times.tell(&job.created_at)),
+        Cell::new(worker),
+        Cell::new(tags.join(" ")),
+        Cell::new(job.command.as_deref().map(clean).unwrap_or_default()),
+        Cell::new(clean(&why)),
+    ]
 }
 
-/// A command as one short line.
-fn short(command: &str) -> String {
-    let line = clean(command);
-    if line.chars().count() <= COMMAND_CHARS_MAX {
-        return line;
-    }
-    let cut: String = line.chars().take(COMMAND_CHARS_MAX - 1).collect();
-    format!("{cut}…")
+/// The code of a run that has ended, where it says more than the state does.
+fn ended_with(job: &JobView) -> Option<i32> {
+    let ended = ["failed", "dead", "completed", "cancelled"].contains(&job.state);
+    job.exit_code.filter(|code| ended && *code != 0)
 }
 
-pub fn jobs_table(views: &[JobView]) -> String {
-    let rows = views.iter().map(|job| {
-        let note = match (&job.next_retry_at, &job.run_at) {
-            (Some(at), _) => format!("retry at {at}"),
-            (None, Some(at)) if job.state == "pending" => format!("runs at {at}"),
-            _ => job.last_error.as_deref().map(short).unwrap_or_default(),
-        };
+pub fn workers_table(views: &[WorkerView], times: Times, look: Look) -> String {
+    let columns = vec![
+        Column::new("ID", Fit::Whole),
+        Column::new("STATE", Fit::Whole),
+        Column::new("PID", Fit::Whole),
+        Column::new("SLOTS", Fit::Drop),
+        Column::optional("QUEUES", Fit::Shrink(12)),
+        Column::new("STARTED", Fit::Drop),
+        Column::optional("HOST", Fit::Drop),
+    ];
+    let one_host = views.windows(2).all(|pair| pair[0].host == pair[1].host);
+    let cells = |worker: &WorkerView| {
+        let bound = !worker.queues.is_empty();
+        let queues = if bound { worker.queues.join(",") } else { "all".to_owned() };
         vec![
-            job.id.clone(),
-            job.state.to_owned(),
-            job.queue.clone(),
-            job.priority.to_string(),
-            format!("{}/{}", job.attempts, job.max_retries.max(1)),
-            job.created_at.clone(),
-            job.command.as_deref().map(short).unwrap_or_default(),
-            note,
+            Cell::new(worker.id.clone()),
+            Cell::styled(worker.state, color::of_state(worker.state)),
+            Cell::new(worker.pid.to_string()),
+            Cell::new(worker.slots.to_string()),
+            Cell::if_needed(queues, bound),
+            Cell::new(times.tell(&worker.started_at)),
+            Cell::if_needed(clean(&worker.host), !one_host),
         ]
-    });
-    table(&["ID", "STATE", "QUEUE", "PRIORITY", "ATTEMPTS", "CREATED", "COMMAND", "NOTE"], rows)
+    };
+    let rows: Vec<Vec<Cell>> = views.iter().map(cells).collect();
+    Table::render(columns, &rows, look)
 }
 
-pub fn workers_table(views: &[WorkerView]) -> String {
-    let rows = views.iter().map(|worker| {
-        let queues = if worker.queues.is_empty() { "all".to_owned() } else { worker.queues.join(",") };
-        vec![
-            worker.id.clone(),
-            worker.state.to_owned(),
-            worker.pid.to_string(),
-            worker.slots.to_string(),
-            queues,
-            worker.started_at.clone(),
-            worker.host.clone(),
-        ]
-    });
-    table(&["ID", "STATE", "PID", "SLOTS", "QUEUES", "STARTED", "HOST"], rows)
-}
-
-pub fn queues_table(views: &[QueueView]) -> String {
-    let mut header = vec!["QUEUE", "STATE"];
-    let names: Vec<String> =
-        queuectl::core::state::Shown::ALL.iter().map(|s| s.as_str().to_uppercase()).collect();
-    header.extend(names.iter().map(String::as_str));
-    let rows = views.iter().map(|queue| {
+pub fn queues_table(views: &[QueueView], look: Look) -> String {
+    let mut columns = vec![Column::new("QUEUE", Fit::Whole), Column::new("STATE", Fit::Whole)];
+    columns.extend(Shown::ALL.map(|shown| match title(shown) {
+        // These are zero unless somebody does something unusual.
+        (title, true) => Column::optional(title, Fit::Drop),
+        (title, false) => Column::new(title, Fit::Drop),
+    }));
+    let cells = |queue: &QueueView| {
         let state = if queue.paused { "paused" } else { "active" };
-        let mut row = vec![queue.name.clone(), state.to_owned()];
-        row.extend(queue.jobs.iter().map(|(_, jobs)| jobs.to_string()));
+        let mut row = vec![Cell::new(queue.name.clone()), Cell::styled(state, color::of_state(state))];
+        row.extend(queue.jobs.iter().map(|(shown, jobs)| {
+            let style = if jobs > 0 { color::of_state(shown.as_str()) } else { anstyle::Style::new() };
+            Cell::if_needed(jobs.to_string(), jobs > 0).with(style)
+        }));
         row
-    });
-    table(&header, rows)
+    };
+    let rows: Vec<Vec<Cell>> = views.iter().map(cells).collect();
+    Table::render(columns, &rows, look)
 }
 
-pub fn status(view: &StatusView) -> String {
+/// The title of a state's column, and whether it shows only if it is needed.
+fn title(shown: Shown) -> (&'static str, bool) {
+    match shown {
+        Shown::Pending => ("PENDING", false),
+        Shown::Processing => ("PROCESSING", false),
+        Shown::Completed => ("COMPLETED", false),
+        Shown::Failed => ("FAILED", false),
+        Shown::Dead => ("DEAD", false),
+        Shown::Cancelled => ("CANCELLED", true),
+        Shown::Blocked => ("BLOCKED", true),
+    }
+}
+
+pub fn status(view: &StatusView, times: Times, look: Look) -> String {
     let mut text = format!("Store: {}\n\nJobs: {}\n", clean(&view.store), view.total);
     for (shown, jobs) in view.jobs.iter() {
-        text.push_str(&format!("  {:<12}{jobs:>8}\n", format!("{shown}:")));
+        let line = format!("{:<12}{jobs:>8}", format!("{shown}:"));
+        let colours = look.colours && jobs > 0;
+        text.push_str(&format!("  {}\n", paint(color::of_state(shown.as_str()), &line, colours)));
     }
     let paused: Vec<&str> =
         view.queues.iter().filter(|queue| queue.paused).map(|queue| queue.name.as_str()).collect();
     if !paused.is_empty() {
-        text.push_str(&format!("\nPaused queues: {}\n", paused.join(", ")));
+        let names = paint(color::of_state("paused"), &paused.join(", "), look.colours);
+        text.push_str(&format!("\nPaused queues: {names}\n"));
     }
     let workers = &view.workers;
     let processes = if workers.processes == 1 { "process" } else { "processes" };
     text.push_str(&format!("\nWorkers: {} active in {} {processes}\n", workers.active, workers.processes));
     if !workers.list.is_empty() {
-        text.push_str(&workers_table(&workers.list));
+        text.push_str(&workers_table(&workers.list, times, look));
     }
     text
 }

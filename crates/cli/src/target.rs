@@ -59,6 +59,11 @@ impl Target {
         self.jobs.is_empty() || self.jobs.iter().any(|word| word == "all")
     }
 
+    /// True if this one job is named, by its whole id.
+    pub fn is_exactly(&self, id: &JobId) -> bool {
+        matches!(self.jobs.as_slice(), [word] if word == id.as_str())
+    }
+
     /// The ids that are meant, each once; never none. A word that names nothing refuses all.
     pub async fn resolve(&self, client: &Client) -> Result<Vec<JobId>, Failure> {
         self.resolve_with(client, |filter| filter).await

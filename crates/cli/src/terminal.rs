@@ -41,6 +41,33 @@ pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// True if standard output is a pipe that nobody reads any more, for those who have nothing to write to it now.
+pub fn stdout_is_closed() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&at_once)).is_ok() && fds[0].revents().intersects(PollFlags::ERR)
+}
+
+/// A terminal's size, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    pub columns: usize,
+    pub rows: usize,
+}
+
+/// The size of the terminal that standard output is; `None` if it is none.
+pub fn size() -> Option<Size> {
+    if !stdout_is_terminal() {
+        return None;
+    }
+    // One that does not know its size says zero.
+    let known = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    let (columns, rows) = known.map_or((0, 0), |size| (size.ws_col.into(), size.ws_row.into()));
+    Some(Size { columns: if columns == 0 { 80 } else { columns }, rows: if rows == 0 { 24 } else { rows } })
+}
+
 /// Text of a user as one line: control characters show as escapes.
 pub fn clean(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()

@@ -143,3 +143,20 @@ pub const RUN_LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 pub const ENDED_FOLLOWABLE_MAX: usize = 32;
 /// Pipes of kept leftovers that a keeper reads so that they can write on.
 pub const KEPT_PIPES_MAX: usize = 256;
+
+// --- Seeing ---
+
+/// A watched table is drawn at most this often.
+pub const WATCH_DRAW_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// How often a watched table is drawn even if nobody rang (`--watch`).
+pub const WATCH_INTERVAL_DEFAULT: Duration = Duration::from_secs(2);
+/// Most jobs in one drawing of a watched listing.
+pub const WATCH_JOBS_MAX: usize = 1_000;
+/// Most jobs whose output one `logs --follow` shows at once. Each has a connection of its own to its keeper.
+pub const LOGS_FOLLOWED_MAX: usize = 32;
+/// Pieces of output that wait to be shown by `logs --follow`, over all of its jobs.
+pub const LOGS_PIECES_MAX: usize = 16;
+/// A line of output longer than this, in bytes, is shown in pieces where lines have a prefix.
+pub const LOGS_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Read at once from what was kept of a job's output, in bytes.
+pub const OUTPUT_READ_BYTES: usize = 64 * 1024;

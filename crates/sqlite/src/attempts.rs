@@ -18,21 +18,33 @@ use crate::settle::stream_name;
 impl Attempts for SqliteStore {
     async fn attempts(&self, id: &JobId, outputs: bool) -> StoreResult<Vec<Attempt>> {
         let id = id.clone();
-        self.readers.run(move |connection| attempts(connection, &id, outputs)).await
+        self.readers.run(move |connection| attempts(connection, &id, None, outputs)).await
+    }
+
+    async fn attempt(&self, id: &JobId, number: u32) -> StoreResult<Option<Attempt>> {
+        let id = id.clone();
+        self.readers.run(move |connection| Ok(attempts(connection, &id, Some(number), true)?.pop())).await
     }
 }
 
-fn attempts(connection: &Connection, id: &JobId, outputs: bool) -> Result<Vec<Attempt>, Failure> {
+/// Those that have ended, or only that with this number.
+fn attempts(
+    connection: &Connection,
+    id: &JobId,
+    number: Option<u32>,
+    outputs: bool,
+) -> Result<Vec<Attempt>, Failure> {
     let mut statement = connection.prepare_cached(
         "-- attempt_list
          SELECT attempt.job, attempt.number, attempt.incarnation, attempt.claim, attempt.worker, attempt.started_at,
                 attempt.ended_at, attempt.outcome, attempt.exit_number, attempt.message, attempt.charged,
                 attempt.cpu_user_ms, attempt.cpu_system_ms, attempt.max_rss_kib, attempt.leftovers_killed
          FROM attempt JOIN job ON job.seq = attempt.job
-         WHERE job.id = ? ORDER BY attempt.number",
+         WHERE job.id = ?1 AND attempt.number BETWEEN ?2 AND ?3 ORDER BY attempt.number",
     )?;
+    let (from, to) = number.map_or((0, i64::MAX), |number| (i64::from(number), i64::from(number)));
     let rows: Vec<(i64, Option<Attempt>)> =
-        statement.query_map([id.as_str()], attempt)?.collect::<Result<_, _>>()?;
+        statement.query_map((id.as_str(), from, to), attempt)?.collect::<Result<_, _>>()?;
     let mut attempts = Vec::with_capacity(rows.len());
     for (seq, attempt) in rows {
         let mut attempt =

@@ -1,7 +1,7 @@
 //! The writer: one thread that owns the only connection that writes, and commits for many at once.
 //!
 //! Requests that wait when the thread turns to them share one `BEGIN IMMEDIATE ... COMMIT` and one sync. Each runs in a
-//! savepoint of its own, so that one that fails undoes only itself. Replies go out, and rings are rung, after the commit.
+//! savepoint of its own, so that one that fails undoes only itself. Rings are rung, and replies go out, after the commit.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -104,23 +104,19 @@ fn serve(connection: &Connection, queue: &Receiver<Operation>, run_dir: &std::pa
         {
             group.push(next);
         }
-        let rings = commit_group(connection, group);
-        for (wanted, topic) in [(rings.work, Topic::Work), (rings.outcome, Topic::Outcome)] {
-            if wanted {
-                ring::ring(run_dir, topic);
-            }
-        }
+        commit_group(connection, group, run_dir);
     }
 }
 
-/// One transaction for all of these; returns what to ring.
-fn commit_group(connection: &Connection, group: Vec<Operation>) -> Rings {
+/// One transaction for all of these, then its rings, then the replies: who has a reply may exit at once, and the ring
+/// with it.
+fn commit_group(connection: &Connection, group: Vec<Operation>, run_dir: &std::path::Path) {
     let mut rings = Rings::default();
     if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
         for operation in group {
             operation(Err(again(&error)))(Ok(()));
         }
-        return rings;
+        return;
     }
     // A newer binary may have changed the schema since this one opened it.
     if let Err(Failure(error)) = schema::check_writer(connection) {
@@ -128,12 +124,17 @@ fn commit_group(connection: &Connection, group: Vec<Operation>) -> Rings {
         for operation in group {
             operation(Err(same(&error)))(Ok(()));
         }
-        return rings;
+        return;
     }
     let replies: Vec<Reply> =
         group.into_iter().map(|operation| operation(Ok((connection, &mut rings)))).collect();
     match connection.execute_batch("COMMIT") {
         Ok(()) => {
+            for (wanted, topic) in [(rings.work, Topic::Work), (rings.outcome, Topic::Outcome)] {
+                if wanted {
+                    ring::ring(run_dir, topic);
+                }
+            }
             for reply in replies {
                 reply(Ok(()));
             }
@@ -147,10 +148,8 @@ fn commit_group(connection: &Connection, group: Vec<Operation>) -> Rings {
             for reply in replies {
                 reply(Err(again(&error)));
             }
-            rings = Rings::default();
         }
     }
-    rings
 }
 
 fn in_savepoint<T>(

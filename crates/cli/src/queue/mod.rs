@@ -11,7 +11,7 @@ use crate::complete;
 use crate::exit::{Exit, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
-use crate::render::queues_table;
+use crate::render::{look, queues_table};
 use crate::terminal::{complain, print, print_line};
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +59,7 @@ async fn list(place: &Place, arguments: &ListArguments) -> Outcome {
     } else if views.is_empty() {
         complain("No queues.");
     } else {
-        print(&queues_table(&views))?;
+        print(&queues_table(&views, look()))?;
     }
     Ok(Exit::Done)
 }

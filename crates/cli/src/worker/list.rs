@@ -6,8 +6,9 @@ use queuectl::view::WorkerView;
 
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
-use crate::render::workers_table;
+use crate::render::{look, workers_table};
 use crate::terminal::{complain, print, print_line};
+use crate::when::Times;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -17,9 +18,9 @@ pub struct Arguments {
 }
 
 pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
-    let workers = match place.open_existing().await? {
-        None => Vec::new(),
-        Some(client) => client.live_workers().await?,
+    let (workers, times) = match place.open_existing().await? {
+        None => (Vec::new(), Times::Iso),
+        Some(client) => (client.live_workers().await?, Times::on_stdout(client.now().await?)),
     };
     let views: Vec<WorkerView> = workers.iter().map(|row| WorkerView::new(row, None)).collect();
     if arguments.json {
@@ -27,7 +28,7 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     } else if views.is_empty() {
         complain("No workers are running.");
     } else {
-        print(&workers_table(&views))?;
+        print(&workers_table(&views, times, look()))?;
     }
     Ok(Exit::Done)
 }

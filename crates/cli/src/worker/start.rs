@@ -123,11 +123,10 @@ fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("QUEUECTL_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
-        .with_ansi(colours)
+        .with_ansi(crate::color::on_stderr())
         .with_writer(std::io::stderr)
         .finish();
     // Fails only if one is set already.

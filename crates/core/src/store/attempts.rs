@@ -46,4 +46,7 @@ pub struct Attempt {
 pub trait Attempts {
     /// The attempts of a job that have ended, by number; with what they printed if `outputs`, else with empty bodies.
     async fn attempts(&self, id: &JobId, outputs: bool) -> StoreResult<Vec<Attempt>>;
+
+    /// One of them, with what it printed; `None` if it has not ended, or is not there.
+    async fn attempt(&self, id: &JobId, number: u32) -> StoreResult<Option<Attempt>>;
 }

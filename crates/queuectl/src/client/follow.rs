@@ -17,7 +17,7 @@ use queuectl_exec::{rundir, wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::Client;
+use super::{Client, OutputPieces};
 
 /// How often a follower looks at the job even if nobody rang.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -46,13 +46,20 @@ pub enum Live {
     Deleted,
 }
 
+/// What is to be told next.
+enum Ready {
+    Live(Live),
+    /// All of these, read as they are told.
+    Pieces(OutputPieces),
+}
+
 /// Follows one job. [`Follower::next`] is safe to drop and call again.
 pub struct Follower {
     client: Client,
     id: JobId,
     listener: Box<dyn Listener>,
     /// Events that are known and not told yet.
-    ready: std::collections::VecDeque<Live>,
+    ready: std::collections::VecDeque<Ready>,
     /// The last attempt that was told in full.
     told: u32,
     seen: Option<(State, u32, Option<ClaimToken>)>,
@@ -90,8 +97,23 @@ impl Follower {
     /// The next thing that happens; `None` after the end.
     pub async fn next(&mut self) -> Result<Option<Live>, crate::Error> {
         loop {
-            if let Some(live) = self.ready.pop_front() {
-                return Ok(Some(live));
+            match self.ready.front_mut() {
+                Some(Ready::Pieces(pieces)) => {
+                    let piece = pieces.next_piece();
+                    if !matches!(piece, Ok(Some(_))) {
+                        self.ready.pop_front();
+                    }
+                    match piece? {
+                        Some(piece) => return Ok(Some(Live::Output(piece))),
+                        None => continue,
+                    }
+                }
+                Some(Ready::Live(_)) => {
+                    if let Some(Ready::Live(live)) = self.ready.pop_front() {
+                        return Ok(Some(live));
+                    }
+                }
+                None => {}
             }
             if self.over {
                 return Ok(None);
@@ -108,20 +130,23 @@ impl Follower {
     async fn look(&mut self) -> Result<(), crate::Error> {
         let Some(job) = self.client.store.get(&self.id).await? else {
             self.over = true;
-            self.ready.push_back(Live::Deleted);
+            self.ready.push_back(Ready::Live(Live::Deleted));
             return Ok(());
         };
         if job.runs > self.told {
             self.tell_ended(&job).await?;
+            if self.told < job.runs {
+                return Ok(());
+            }
         }
         let now = (job.state, job.runs, job.claim);
         if self.seen != Some(now) {
             self.seen = Some(now);
-            self.ready.push_back(Live::Changed(Box::new(job.clone())));
+            self.ready.push_back(Ready::Live(Live::Changed(Box::new(job.clone()))));
         }
         if job.state.is_terminal() {
             self.over = true;
-            self.ready.push_back(Live::Ended(Box::new(job)));
+            self.ready.push_back(Ready::Live(Live::Ended(Box::new(job))));
             return Ok(());
         }
         match (job.claim, &self.stream) {
@@ -142,22 +167,22 @@ impl Follower {
 
     /// Tells what ended attempts printed beyond what was told live.
     async fn tell_ended(&mut self, job: &Job) -> Result<(), crate::Error> {
-        for attempt in self.client.attempts(&job.id).await? {
-            if attempt.number <= self.told {
-                continue;
-            }
+        // One at a time: a job may have had a million.
+        while self.told < job.runs && self.ready.is_empty() {
+            let number = self.told + 1;
+            let attempt = self.client.attempt(&job.id, number).await?;
+            self.told = number;
+            let Some(attempt) = attempt else { continue };
             let live = self.stream.as_ref().filter(|feed| feed.claim == attempt.claim);
             let (stdout, stderr) = live.map_or((0, 0), |feed| (feed.stdout, feed.stderr));
             for (stream, output, from) in
                 [(Stream::Stdout, &attempt.stdout, stdout), (Stream::Stderr, &attempt.stderr, stderr)]
             {
                 if from < output.bytes_total {
-                    self.ready
-                        .extend(self.client.rest_of(stream, output, from)?.into_iter().map(Live::Output));
+                    self.ready.push_back(Ready::Pieces(self.client.pieces(stream, output, from)?));
                 }
             }
-            self.told = attempt.number;
-            self.ready.push_back(Live::AttemptEnded(Box::new(attempt)));
+            self.ready.push_back(Ready::Live(Live::AttemptEnded(Box::new(attempt))));
         }
         Ok(())
     }
@@ -174,7 +199,7 @@ impl Follower {
             return;
         }
         tokio::select! {
-            event = feed.receive() => self.ready.extend(event.map(Live::Output)),
+            event = feed.receive() => self.ready.extend(event.map(Live::Output).map(Ready::Live)),
             _ = self.listener.wait(LOOK_INTERVAL) => {}
         }
     }

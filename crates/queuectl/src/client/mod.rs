@@ -1,10 +1,12 @@
 //! The client: enqueue, look, change. One method for each thing a person asks of the queue.
 
+mod changes;
 mod configure;
 mod enqueue;
 mod explain;
 mod follow;
 mod output;
+mod pages;
 mod select;
 mod wait;
 mod workers;
@@ -24,8 +26,10 @@ use queuectl_core::store::{
 };
 use queuectl_core::time::Timestamp;
 
+pub use changes::Changes;
 pub use follow::{Follower, Live, Piece};
-pub use output::{OutputReader, RemovedFiles};
+pub use output::{OutputPieces, OutputReader, RemovedFiles};
+pub use pages::Pages;
 pub use select::{Selector, SelectorError};
 pub use wait::{Ended, Waiter};
 pub use workers::StopWait;
@@ -121,6 +125,11 @@ impl Client {
     /// The attempts of a job that have ended.
     pub async fn attempts(&self, id: &JobId) -> StoreResult<Vec<Attempt>> {
         self.store.attempts(id, true).await
+    }
+
+    /// One of them; `None` if it has not ended, or is not there.
+    pub async fn attempt(&self, id: &JobId, number: u32) -> StoreResult<Option<Attempt>> {
+        self.store.attempt(id, number).await
     }
 
     /// Cancels each; a running one is told through its worker.

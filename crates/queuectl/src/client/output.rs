@@ -2,8 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use queuectl_core::limits::OUTPUT_READ_BYTES;
 use queuectl_core::outcome::{Output, OutputBody, Stream};
 use tracing::warn;
 
@@ -13,6 +14,47 @@ use crate::error::Error;
 /// Reads the kept bytes of one stream, with a line in place of what was dropped.
 pub struct OutputReader {
     source: Box<dyn Read + Send>,
+}
+
+/// What was kept of a stream, piece by piece: bounded ones, and the gap between head and tail.
+pub struct OutputPieces {
+    stream: Stream,
+    body: Box<dyn Read + Send>,
+    path: PathBuf,
+    /// Bytes left before the gap.
+    head: u64,
+    /// Bytes that were dropped and not told yet.
+    gap: u64,
+    /// Bytes after the gap that nobody wants.
+    skip: u64,
+}
+
+impl OutputPieces {
+    /// The next piece; `None` after the last.
+    pub fn next_piece(&mut self) -> Result<Option<Piece>, Error> {
+        self.read().map_err(|source| Error::File { doing: "read", path: self.path.clone(), source })
+    }
+
+    fn read(&mut self) -> io::Result<Option<Piece>> {
+        let mut bytes = Vec::new();
+        if self.head > 0 {
+            let limit = self.head.min(OUTPUT_READ_BYTES as u64);
+            let read = self.body.by_ref().take(limit).read_to_end(&mut bytes)?;
+            // A file that is shorter than recorded ends here.
+            self.head = if read == 0 { 0 } else { self.head - read as u64 };
+        }
+        if !bytes.is_empty() {
+            return Ok(Some(Piece::Bytes(self.stream, bytes)));
+        }
+        let gap = std::mem::take(&mut self.gap);
+        if gap > 0 {
+            return Ok(Some(Piece::Gap(self.stream, gap)));
+        }
+        let skip = std::mem::take(&mut self.skip);
+        io::copy(&mut self.body.by_ref().take(skip), &mut io::sink())?;
+        self.body.by_ref().take(OUTPUT_READ_BYTES as u64).read_to_end(&mut bytes)?;
+        Ok(if bytes.is_empty() { None } else { Some(Piece::Bytes(self.stream, bytes)) })
+    }
 }
 
 /// How many output files went with deleted jobs.
@@ -37,33 +79,20 @@ impl Client {
         Ok(OutputReader { source: Box::new(head.chain(io::Cursor::new(note)).chain(tail)) })
     }
 
-    /// The pieces of a stream from an offset of the whole stream on.
-    pub(crate) fn rest_of(&self, stream: Stream, output: &Output, from: u64) -> Result<Vec<Piece>, Error> {
+    /// The pieces of a stream from an offset of the whole stream on, read as they are asked for.
+    pub fn pieces(&self, stream: Stream, output: &Output, from: u64) -> Result<OutputPieces, Error> {
         let mut body = self.read_output(output, false)?.source;
+        let path = self.place().out_dir;
         let gap_to = output.head_len + output.bytes_dropped;
-        let mut pieces = Vec::new();
-        let mut read = |skip: u64, len: Option<u64>, pieces: &mut Vec<Piece>| -> io::Result<()> {
-            io::copy(&mut body.by_ref().take(skip), &mut io::sink())?;
-            let mut bytes = Vec::new();
-            match len {
-                Some(len) => body.by_ref().take(len).read_to_end(&mut bytes)?,
-                None => body.read_to_end(&mut bytes)?,
-            };
-            if !bytes.is_empty() {
-                pieces.push(Piece::Bytes(stream, bytes));
-            }
-            Ok(())
-        };
         let skip = from.min(output.head_len);
-        let mut all = || -> io::Result<()> {
-            read(skip, Some(output.head_len - skip), &mut pieces)?;
-            if output.bytes_dropped > 0 && from < gap_to {
-                pieces.push(Piece::Gap(stream, gap_to - from.max(output.head_len)));
-            }
-            read(from.saturating_sub(gap_to), None, &mut pieces)
-        };
-        all().map_err(|source| Error::File { doing: "read", path: self.place().out_dir, source })?;
-        Ok(pieces)
+        io::copy(&mut body.by_ref().take(skip), &mut io::sink()).map_err(|source| Error::File {
+            doing: "read",
+            path: path.clone(),
+            source,
+        })?;
+        let gap = gap_to.saturating_sub(from.max(output.head_len));
+        let head = output.head_len - skip;
+        Ok(OutputPieces { stream, body, path, head, gap, skip: from.saturating_sub(gap_to) })
     }
 
     pub(crate) fn remove_outputs(&self, files: &[String]) -> RemovedFiles {

@@ -6,6 +6,7 @@
 mod attempt;
 mod counts;
 mod job;
+mod log;
 mod reason;
 mod setting;
 mod stats;
@@ -16,6 +17,7 @@ mod tests;
 pub use attempt::{AttemptView, OutputView};
 pub use counts::StateCounts;
 pub use job::{JobDetailView, JobView};
+pub use log::LogView;
 pub use reason::{ExplainView, Facts, Reason};
 pub use setting::SettingView;
 pub use stats::{FailureView, PercentilesView, QueueRunsView, RunsView, StatsGatherer, StatsView};

@@ -6,7 +6,7 @@ use queuectl_core::claim::{ClaimToken, Incarnation};
 use queuectl_core::command::Command;
 use queuectl_core::id::JobId;
 use queuectl_core::job::{Job, JobSpec};
-use queuectl_core::outcome::{Outcome, Output, Usage};
+use queuectl_core::outcome::{Outcome, Output, Stream, Usage};
 use queuectl_core::queue::QueueName;
 use queuectl_core::settings::{KEYS, Settings, find_key};
 use queuectl_core::state::{Shown, State};
@@ -239,4 +239,24 @@ fn settings_show_defaults_and_what_is_set() {
     let last = all.last().expect("not empty");
     assert_eq!((last.value.as_str(), last.queue.as_deref()), ("7", Some("mail")));
     assert_eq!(SettingView::in_force(&settings, Some(&queue("mail")))[0].value, "7");
+}
+
+#[test]
+fn a_line_of_a_log_shows_whose_it_is() {
+    let id = JobId::new("job1").expect("valid");
+    assert_eq!(
+        to_line(&LogView::output(&id, 2, Stream::Stderr, "naïve")),
+        "{\"schema\": 1, \"id\": \"job1\", \"attempt\": 2, \"event\": \"output\", \"stream\": \"stderr\", \
+         \"text\": \"naïve\", \"bytes\": null, \"outcome\": null, \"exit_code\": null, \"ended_at\": null}"
+    );
+    let gap = to_line(&LogView::gap(&id, 2, Stream::Stdout, 5));
+    assert!(
+        gap.contains("\"event\": \"gap\", \"stream\": \"stdout\", \"text\": null, \"bytes\": 5"),
+        "{gap}"
+    );
+    let end = to_line(&LogView::end(&id, &attempt(Outcome::TimedOut)));
+    assert!(end.contains("\"attempt\": 1, \"event\": \"end\", \"stream\": null"), "{end}");
+    assert!(end.ends_with(
+        "\"outcome\": \"timed-out\", \"exit_code\": 124, \"ended_at\": \"2026-01-02T12:00:02.500Z\"}"
+    ));
 }

@@ -4,6 +4,7 @@ mod changes;
 mod following;
 mod jobs;
 mod output;
+mod pages;
 mod place;
 mod selectors;
 mod settings;

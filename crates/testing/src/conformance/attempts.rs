@@ -235,3 +235,20 @@ pub async fn a_success_clears_the_error(f: &dyn Fixture) {
 pub async fn attempts_of_an_absent_job_are_none(f: &dyn Fixture) {
     assert_eq!(attempts(f, "nobody").await, []);
 }
+
+pub async fn one_attempt_is_read_by_its_number(f: &dyn Fixture) {
+    let one = async |name: &str, number| f.store().attempt(&id(name), number).await.expect("the store works");
+    insert(f.store(), [job("a")]).await;
+    assert_eq!(one("a", 1).await, None, "it has not begun");
+    for code in [1, 2] {
+        let claim = claim_one(f.store(), "w").await;
+        assert_eq!(one("a", code as u32).await, None, "it has not ended");
+        let mut settle = outcome(&claim, exited(code));
+        settle.patch.delay = Some(Duration::ZERO);
+        settle.attempt.stdout = printed("out");
+        Turn::of("w").settle(settle).at(f.store()).await;
+    }
+    let all = attempts(f, "a").await;
+    assert_eq!((one("a", 1).await, one("a", 2).await), (Some(all[0].clone()), Some(all[1].clone())));
+    assert_eq!((one("a", 0).await, one("a", 3).await, one("b", 1).await), (None, None, None));
+}

@@ -100,6 +100,7 @@ macro_rules! conformance {
                 a_job_runs_as_often_as_max_retries_says
                 a_success_clears_the_error
                 attempts_of_an_absent_job_are_none
+                one_attempt_is_read_by_its_number
             }
             claims {
                 a_claim_marks_its_job

@@ -15,6 +15,10 @@ impl Attempts for MemoryStore {
             if outputs { attempts } else { attempts.into_iter().map(without_bodies).collect() }
         }))
     }
+
+    async fn attempt(&self, id: &JobId, number: u32) -> StoreResult<Option<Attempt>> {
+        Ok(self.attempts(id, true).await?.into_iter().find(|attempt| attempt.number == number))
+    }
 }
 
 /// What lies in a file is named in any case; its body is not here.

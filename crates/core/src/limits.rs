@@ -32,9 +32,15 @@ pub const PRIORITY_MAX: i32 = 1_000_000;
 pub const DURATION_MS_MAX: i64 = 100 * 366 * 24 * 3600 * 1000;
 /// Latest instant that `run_at` takes, in milliseconds of the epoch: the end of the year 9998.
 pub const TIMESTAMP_MS_MAX: i64 = 253_370_764_799_999;
-/// Most jobs in one enqueue, all of one transaction.
+/// Most jobs that are put in by one transaction; more go in steps, under a batch.
 pub const ENQUEUE_JOBS_MAX: usize = 10_000;
-/// Largest input of one enqueue, in bytes.
+/// Most jobs of one JSON array, which is held in memory; one object a line has no bound.
+pub const ENQUEUE_ARRAY_JOBS_MAX: usize = 100_000;
+/// Longest line of an enqueue's input, in bytes.
+pub const ENQUEUE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Wrong lines of an enqueue that are named.
+pub const ENQUEUE_FAULTS_NAMED_MAX: usize = 10;
+/// Largest input of one enqueue that is not one object a line, in bytes.
 pub const ENQUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Longest stored `last_error`, in characters.
 pub const LAST_ERROR_CHARS_MAX: usize = 512;

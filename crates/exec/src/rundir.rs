@@ -1,6 +1,6 @@
 //! The run directory: who is alive, told by locks that the kernel drops the instant their holder dies.
 //!
-//! `worker-<id>.lock` and `keeper-<id>.lock` are held for life; beside a keeper's lock lie its socket and its spool.
+//! `worker-<id>.lock`, `keeper-<id>.lock` and `loader-<id>.lock` are held for life; beside a keeper's lock lie its socket and its spool.
 
 use queuectl_core::limits::{RUN_ID_CHARS_MAX, RUN_LOCK_WAIT_MAX};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -18,6 +18,8 @@ const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 pub enum Kind {
     Worker,
     Keeper,
+    /// Somebody who puts many jobs in.
+    Loader,
 }
 
 /// A worker or keeper that is, or was, there.
@@ -32,6 +34,7 @@ impl Kind {
         match self {
             Kind::Worker => "worker-",
             Kind::Keeper => "keeper-",
+            Kind::Loader => "loader-",
         }
     }
 }
@@ -153,7 +156,7 @@ pub fn list(run_dir: &Path) -> io::Result<Vec<Entry>> {
 
 fn parse_lock_name(name: &str) -> Option<Entry> {
     let stem = name.strip_suffix(".lock")?;
-    [Kind::Worker, Kind::Keeper].into_iter().find_map(|kind| {
+    [Kind::Worker, Kind::Keeper, Kind::Loader].into_iter().find_map(|kind| {
         let id = stem.strip_prefix(kind.prefix())?;
         check_id(id).ok()?;
         Some(Entry { kind, id: id.to_owned() })

@@ -30,8 +30,8 @@ pub mod view;
 mod worker;
 
 pub use client::{
-    Changes, Client, Ended, Follower, Live, OutputPieces, OutputReader, Pages, Piece, RemovedFiles, Selector,
-    SelectorError, StopWait, Waiter,
+    Changes, Client, Ended, Follower, Live, Loader, OutputPieces, OutputReader, Pages, Piece, RemovedFiles,
+    Selector, SelectorError, StopWait, Waiter,
 };
 pub use error::{EnqueueError, Error};
 pub use open::{Access, open};

@@ -1,6 +1,7 @@
 //! The exchange: one transaction, one sync.
 
 use async_trait::async_trait;
+use queuectl_core::limits::PROMOTE_MAX;
 use queuectl_core::settings::Settings;
 use queuectl_core::store::{
     Claim, Exchange, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreResult,
@@ -8,6 +9,7 @@ use queuectl_core::store::{
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::batches;
 use crate::failure::{Failure, damaged};
 use crate::open::SqliteStore;
 use crate::rows::{processing, token};
@@ -74,7 +76,7 @@ fn peek(
     let next_due = take::next_due(connection, &request.take, &queues)?;
     let finds_work = match &request.take.only {
         Some(id) => take::only(connection, id, now)?.is_some(),
-        None => take::has_work(&queues, next_due, now),
+        None => take::has_work(&queues, next_due, now) || !batches::opened(connection)?.is_empty(),
     };
     if request.want > 0 && finds_work {
         return Ok(None);
@@ -98,8 +100,11 @@ fn exchange(
     let mut claims = Vec::new();
     if request.want > 0 {
         let mut queues = take::open_queues(connection, &request.take)?;
-        if request.take.only.is_none() && take::promote(connection, &queues, now)? > 0 {
-            queues = take::open_queues(connection, &request.take)?;
+        if request.take.only.is_none() {
+            let opened = batches::promote(connection, PROMOTE_MAX, now)?;
+            if opened + take::promote(connection, &queues, now)? > 0 {
+                queues = take::open_queues(connection, &request.take)?;
+            }
         }
         claims = take::claim(connection, request, &queues, now)?;
         // Whoever follows a job wants to hear that it runs.

@@ -6,10 +6,12 @@ use queuectl_core::id::JobId;
 use queuectl_core::job::{Due, NewJob};
 use queuectl_core::queue::QueueName;
 use queuectl_core::state::State;
+use queuectl_core::store::BatchId;
 use queuectl_core::store::encoding::{encode_environment, encode_spec};
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::batches::STAGED;
 use crate::failure::Failure;
 
 /// Inserts jobs of one transaction, remembering the queues and environments that it has seen.
@@ -18,11 +20,17 @@ pub struct Inserter<'a> {
     now: Timestamp,
     queues: HashSet<QueueName>,
     environments: HashMap<[u8; 32], i64>,
+    batch: Option<BatchId>,
 }
 
 impl<'a> Inserter<'a> {
     pub fn new(connection: &'a Connection, now: Timestamp) -> Inserter<'a> {
-        Inserter { connection, now, queues: HashSet::new(), environments: HashMap::new() }
+        Inserter { connection, now, queues: HashSet::new(), environments: HashMap::new(), batch: None }
+    }
+
+    /// Stages jobs in a batch instead.
+    pub fn into_batch(connection: &'a Connection, now: Timestamp, batch: BatchId) -> Inserter<'a> {
+        Inserter { batch: Some(batch), ..Inserter::new(connection, now) }
     }
 
     /// Inserts one; false if its id exists already.
@@ -41,8 +49,8 @@ impl<'a> Inserter<'a> {
             .prepare_cached(
                 "-- job_insert
                  INSERT INTO job (id, generated, kind, queue, priority, state, ready, retrying, due_at, run_at,
-                                  created_at, updated_at, command, spec, digest, environment)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?10, ?11, ?12, ?13, ?14)
+                                  created_at, updated_at, command, spec, digest, environment, batch)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?10, ?11, ?12, ?13, ?14, ?15)
                  ON CONFLICT (id) DO NOTHING",
             )?
             .execute((
@@ -52,14 +60,15 @@ impl<'a> Inserter<'a> {
                 spec.queue.as_str(),
                 spec.priority,
                 State::Pending.as_str(),
-                due <= self.now,
-                due.millis(),
+                self.batch.is_none() && due <= self.now,
+                self.batch.map_or(due.millis(), |batch| STAGED + batch.0),
                 run_at.map(Timestamp::millis),
                 self.now.millis(),
                 spec.command.as_ref().map(queuectl_core::command::Command::display),
                 encode_spec(spec),
                 spec.command.as_ref().map(queuectl_core::command::Command::digest),
                 environment,
+                self.batch.map(|batch| batch.0),
             ))?;
         if inserted == 0 {
             return Ok(false);

@@ -12,6 +12,7 @@ use queuectl_core::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
+use crate::batches::{IS_THERE, hidden};
 use crate::edit::edit_all;
 use crate::failure::{Failure, damaged};
 use crate::insert::insert_all;
@@ -50,10 +51,10 @@ impl Jobs for SqliteStore {
         let ids = ids.to_vec();
         self.readers
             .run(move |connection| {
-                let mut statement = connection.prepare_cached(
+                let mut statement = connection.prepare_cached(&format!(
                     "-- job_states
-                     SELECT state FROM job WHERE id = ?",
-                )?;
+                     SELECT state FROM job WHERE id = ? AND {IS_THERE}"
+                ))?;
                 let mut state = |id: &JobId| -> Result<Option<State>, Failure> {
                     let name: Option<String> =
                         statement.query_row([id.as_str()], |row| row.get(0)).optional()?;
@@ -76,11 +77,11 @@ impl Jobs for SqliteStore {
         let prefix = prefix.to_owned();
         self.readers
             .run(move |connection| {
-                let mut statement = connection.prepare_cached(
+                let mut statement = connection.prepare_cached(&format!(
                     "-- job_find_prefix
                      SELECT id FROM job
-                     WHERE id >= ?1 AND id < ?1 || char(1114111) AND generated = 1 ORDER BY id LIMIT ?2",
-                )?;
+                     WHERE id >= ?1 AND id < ?1 || char(1114111) AND generated = 1 AND {IS_THERE} ORDER BY id LIMIT ?2"
+                ))?;
                 let ids = statement
                     .query_map((prefix, limit as i64), |row| Ok(JobId::from_store(row.get(0)?)))?
                     .collect::<Result<_, _>>()?;
@@ -146,7 +147,7 @@ impl Jobs for SqliteStore {
 pub fn find(connection: &Connection, id: &JobId) -> Result<Option<RawJob>, Failure> {
     let mut statement = connection.prepare_cached(&format!(
         "-- job_find
-         SELECT {JOB_COLUMNS} FROM job WHERE id = ?"
+         SELECT {JOB_COLUMNS} FROM job WHERE id = ? AND {IS_THERE}"
     ))?;
     Ok(statement.query_row([id.as_str()], raw_job).optional()?)
 }
@@ -174,7 +175,7 @@ fn list(connection: &Connection, filter: &Filter, page: Page, now: Timestamp) ->
 
 /// A filter as SQL conditions, at least one, and their values in order.
 fn conditions(filter: &Filter, now: Timestamp) -> (Vec<String>, Vec<Value>) {
-    let mut conditions = vec!["1".to_owned()];
+    let mut conditions = vec![IS_THERE.to_owned()];
     let mut values: Vec<Value> = Vec::new();
     if let Some(shown) = filter.shown {
         conditions.push("state = ?".to_owned());
@@ -247,7 +248,8 @@ fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure
             add(&queue, Shown::Failed, n - ready - late)?;
             add(&queue, Shown::Pending, ready + late)?;
         } else {
-            add(&queue, state.shown(false, now, now), n)?;
+            let hidden = if state == State::Pending { hidden(connection, &queue)? } else { 0 };
+            add(&queue, state.shown(false, now, now), n - hidden)?;
         }
     }
     counts.sort_by(|a, b| (&a.queue, a.shown).cmp(&(&b.queue, b.shown)));
@@ -355,7 +357,7 @@ fn deletable(
     Ok(found)
 }
 
-fn delete_one(
+pub fn delete_one(
     connection: &Connection,
     seq: i64,
     environment: Option<i64>,

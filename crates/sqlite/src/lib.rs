@@ -4,6 +4,7 @@
 //! run closures on their connections; `ring.rs` wakes waiting processes through the run directory beside the database.
 
 mod attempts;
+mod batches;
 mod clock;
 mod edit;
 mod exchange;

@@ -9,6 +9,7 @@ use queuectl_core::store::encoding::{SpecColumns, decode_environment, decode_spe
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, Row};
 
+use crate::batches::STAGED;
 use crate::failure::{Failure, damaged};
 
 /// The columns that [`job`] reads, in its order.
@@ -93,6 +94,8 @@ impl RawJob {
     /// The job, without its environment.
     pub fn job(self) -> Result<Job, Failure> {
         let row = self.job;
+        // Opened, and not promoted yet.
+        let due_at = if row.due_at >= STAGED { row.run_at.unwrap_or(row.created_at) } else { row.due_at };
         let columns = SpecColumns { kind: row.kind, queue: queue_name(row.queue)?, priority: row.priority };
         let state = State::parse(&row.state)
             .ok_or_else(|| damaged(format!("job {} has the unknown state `{}`", row.id, row.state)))?;
@@ -104,7 +107,7 @@ impl RawJob {
             state,
             ready: row.ready,
             retrying: row.retrying,
-            due_at: Timestamp::from_millis(row.due_at),
+            due_at: Timestamp::from_millis(due_at),
             run_at: row.run_at.map(Timestamp::from_millis),
             attempts: row.attempts,
             runs: row.runs,

@@ -12,6 +12,7 @@ use queuectl_core::store::{Claim, ExchangeRequest, Take};
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
+use crate::batches;
 use crate::failure::{Failure, damaged};
 use crate::rows::{JOB_COLUMNS, RawJob, raw_job, token};
 use crate::settings::load_setting;
@@ -87,7 +88,7 @@ pub fn next_due(
         let due: Option<i64> = connection
             .prepare_cached(
                 "-- take_only_due
-                 SELECT due_at FROM job WHERE id = ? AND state = 'pending' AND ready = 0",
+                 SELECT due_at FROM job WHERE id = ? AND state = 'pending' AND ready = 0 AND due_at < 1152921504606846976",
             )?
             .query_row([id.as_str()], |row| row.get(0))
             .optional()?;
@@ -96,7 +97,7 @@ pub fn next_due(
     let mut statement = connection.prepare_cached(
         "-- take_next_due
          SELECT due_at FROM job INDEXED BY job_due
-         WHERE state = 'pending' AND ready = 0 AND queue = ?1
+         WHERE state = 'pending' AND ready = 0 AND queue = ?1 AND due_at < 1152921504606846976
            AND (?2 = '' OR instr(char(10) || ?2 || char(10), char(10) || kind || char(10)))
          ORDER BY due_at LIMIT 1",
     )?;
@@ -117,6 +118,9 @@ pub fn is_drained(
     queues: &[OpenQueue],
     now: Timestamp,
 ) -> Result<bool, Failure> {
+    if !queues.is_empty() && !batches::opened(connection)?.is_empty() {
+        return Ok(false);
+    }
     let kinds = take.kinds.join("\n");
     // Each question is asked only where the counts say that it may have an answer: without a retry among them, a
     // million delayed jobs cost nothing.

@@ -1,6 +1,7 @@
 //! End to end: the real binary, real processes, real crashes.
 
 mod beyond;
+mod bulk;
 mod changing;
 mod crash;
 mod errors;

@@ -4,6 +4,7 @@
 //! "Absent", "lost" and "refused" are values; an `Err` means that the store itself could not be used.
 
 mod attempts;
+mod batches;
 pub mod encoding;
 mod error;
 mod exchange;
@@ -15,6 +16,7 @@ mod wakeups;
 mod workers;
 
 pub use attempts::{Attempt, AttemptRecord, Attempts};
+pub use batches::{BatchId, Batches, Loading};
 pub use error::StoreError;
 pub use exchange::{Claim, Exchange, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, Take};
 pub use jobs::{
@@ -33,7 +35,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// Everything that a queue asks of a database.
 pub trait Store:
-    Jobs + Attempts + Stats + Exchange + Workers + Queues + SettingsStore + Wakeups + Send + Sync
+    Jobs + Batches + Attempts + Stats + Exchange + Workers + Queues + SettingsStore + Wakeups + Send + Sync
 {
     /// Where it is, for people and for those who share its machine.
     fn place(&self) -> Place;

@@ -9,7 +9,7 @@ use crate::error::EnqueueError;
 use crate::request::{Enqueuer, JobRequest};
 
 /// Draws of a generated id before a collision is reported as what it then is: not a collision.
-const ID_DRAWS_MAX: usize = 8;
+pub(super) const ID_DRAWS_MAX: usize = 8;
 
 impl Client {
     /// Enqueues all of these or none, in one synced transaction; returns their ids in order.
@@ -28,19 +28,24 @@ impl Client {
         self.insert(jobs).await
     }
 
-    async fn insert(&self, mut jobs: Vec<NewJob>) -> Result<Vec<JobId>, EnqueueError> {
+    /// Enqueues jobs that are made already, all of these or none, in one synced transaction.
+    pub async fn insert(&self, mut jobs: Vec<NewJob>) -> Result<Vec<JobId>, EnqueueError> {
         for _ in 0..ID_DRAWS_MAX {
             match self.store.insert(jobs.clone()).await? {
                 Inserted::All => return Ok(jobs.into_iter().map(|job| job.id).collect()),
-                Inserted::Duplicate(id) => {
-                    let Some(drawn) = jobs.iter_mut().find(|job| job.generated && job.id == id) else {
-                        return Err(EnqueueError::Duplicate(id));
-                    };
-                    drawn.id = self.next_id();
-                }
+                Inserted::Duplicate(id) => self.draw_again(&mut jobs, id)?,
             }
         }
         Err(EnqueueError::Duplicate(jobs.swap_remove(0).id))
+    }
+
+    /// Gives the job with this generated id another; a given id cannot be changed.
+    pub(super) fn draw_again(&self, jobs: &mut [NewJob], id: JobId) -> Result<(), EnqueueError> {
+        match jobs.iter_mut().find(|job| job.generated && job.id == id) {
+            Some(drawn) => drawn.id = self.next_id(),
+            None => return Err(EnqueueError::Duplicate(id)),
+        }
+        Ok(())
     }
 
     /// A fresh time-ordered id.

@@ -5,6 +5,7 @@ mod configure;
 mod enqueue;
 mod explain;
 mod follow;
+mod load;
 mod output;
 mod pages;
 mod select;
@@ -28,6 +29,7 @@ use queuectl_core::time::Timestamp;
 
 pub use changes::Changes;
 pub use follow::{Follower, Live, Piece};
+pub use load::Loader;
 pub use output::{OutputPieces, OutputReader, RemovedFiles};
 pub use pages::Pages;
 pub use select::{Selector, SelectorError};

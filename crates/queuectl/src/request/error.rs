@@ -4,7 +4,7 @@ use queuectl_core::command::CommandError;
 use queuectl_core::duration::DurationError;
 use queuectl_core::environment::EnvironmentError;
 use queuectl_core::id::JobIdError;
-use queuectl_core::limits::{ENQUEUE_BYTES_MAX, ENQUEUE_JOBS_MAX, TAG_CHARS_MAX, TAGS_MAX};
+use queuectl_core::limits::{ENQUEUE_ARRAY_JOBS_MAX, ENQUEUE_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX};
 use queuectl_core::queue::QueueNameError;
 use queuectl_core::settings::SettingError;
 
@@ -18,7 +18,9 @@ pub enum RequestError {
     NotAnObject { given: &'static str },
     #[error("the input holds no job; write one JSON object, an array of them, or one a line")]
     NoJob,
-    #[error("the input holds more than {ENQUEUE_JOBS_MAX} jobs, the most of one enqueue; split it")]
+    #[error(
+        "the input holds more than {ENQUEUE_ARRAY_JOBS_MAX} jobs in one piece; write one object a line instead"
+    )]
     TooManyJobs,
     #[error("the input has {0} bytes; at most {ENQUEUE_BYTES_MAX} go into one enqueue; split it")]
     TooManyBytes(usize),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use queuectl_core::limits::{ENQUEUE_BYTES_MAX, ENQUEUE_JOBS_MAX};
+use queuectl_core::limits::{ENQUEUE_ARRAY_JOBS_MAX, ENQUEUE_BYTES_MAX};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
@@ -41,13 +41,13 @@ pub fn parse_many(input: impl AsRef<[u8]>) -> Result<Vec<Parsed>, RequestError> 
     while let Some(input) = stream.next() {
         inputs.push(input.map_err(|error| syntax(&error))?);
         ends.push(stream.byte_offset());
-        if inputs.len() > ENQUEUE_JOBS_MAX {
+        if inputs.len() > ENQUEUE_ARRAY_JOBS_MAX {
             return Err(RequestError::TooManyJobs);
         }
     }
     let line_of = |index: usize| Some(line_after(bytes, ends[index]));
     match <[Input; 1]>::try_from(inputs) {
-        Ok([Input::Array { total, .. }]) if total > ENQUEUE_JOBS_MAX => Err(RequestError::TooManyJobs),
+        Ok([Input::Array { total, .. }]) if total > ENQUEUE_ARRAY_JOBS_MAX => Err(RequestError::TooManyJobs),
         Ok([Input::Array { first, .. }]) => into_jobs(first, |_| None),
         Ok([input]) => Ok(vec![input.into_job()?]),
         Err(inputs) if inputs.is_empty() => Err(RequestError::NoJob),
@@ -158,7 +158,7 @@ impl<'de> Visitor<'de> for InputVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Input, A::Error> {
         let mut first = Vec::new();
-        while first.len() < ENQUEUE_JOBS_MAX {
+        while first.len() < ENQUEUE_ARRAY_JOBS_MAX {
             match seq.next_element()? {
                 Some(element) => first.push(element),
                 None => return Ok(Input::Array { total: first.len(), first }),

@@ -51,6 +51,8 @@ impl Recovery {
             let result = match entry.kind {
                 Kind::Keeper => recover_keeper(client, &entry.id).await,
                 Kind::Worker => bury_worker(client, &entry.id).await,
+                // Its batch is looked for in the store.
+                Kind::Loader => Ok(()),
             };
             if let Err(error) = result {
                 warn!(id = %entry.id, %error, "cannot recover what a dead process left; trying again");
@@ -58,7 +60,8 @@ impl Recovery {
         }
     }
 
-    /// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive.
+    /// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive, and
+    /// batches whose loader has died.
     pub async fn recover_rows(&self) -> Result<(), Error> {
         let _gate = self.gate.lock().await;
         let client = &self.client;
@@ -68,6 +71,7 @@ impl Recovery {
                 client.store.retire(&worker.id).await?;
             }
         }
+        client.remove_dead_batches().await?;
         for owner in client.store.owners().await? {
             if run_dir.join(rundir::lock_name(Kind::Keeper, &owner)).exists() {
                 continue;

@@ -31,7 +31,8 @@ CREATE TABLE environment (
   variables TEXT NOT NULL
 ) STRICT;
 
--- Jobs that were handed in together; open while its loader still adds to it.
+-- Jobs that were handed in together and are there all at once: none of them until it is open. `loader`: who loads it, and
+-- then that not all of its jobs are promoted.
 CREATE TABLE batch (
   id         INTEGER PRIMARY KEY,
   open       INTEGER NOT NULL,
@@ -185,7 +186,8 @@ CREATE VIEW jobs AS SELECT
   kind,
   runs,
   interruptions
-FROM job;
+FROM job
+WHERE due_at < 1152921504606846976 OR EXISTS (SELECT 1 FROM batch WHERE batch.id = job.batch AND batch.open = 1);
 
 CREATE VIEW attempts AS SELECT
   job.id AS job_id,

@@ -4,6 +4,7 @@
 //! too long has two (`listing.rs` of jobs, `claims.rs` of the exchange). A change to the port starts here.
 
 pub mod attempts;
+pub mod batches;
 pub mod claims;
 pub mod exchange;
 pub mod jobs;
@@ -79,6 +80,13 @@ macro_rules! conformance {
                 a_prefix_finds_only_generated_ids
                 counts_follow_every_change
                 a_failed_job_counts_as_pending_once_it_is_due
+            }
+            batches {
+                a_batch_is_invisible_until_it_is_opened
+                an_opened_batch_is_there_at_once_and_claimed_in_order
+                an_opened_batch_keeps_a_drain_busy
+                a_duplicate_refuses_its_step
+                a_dead_batch_is_removed_in_steps
             }
             stats {
                 attempts_are_found_by_when_they_ended

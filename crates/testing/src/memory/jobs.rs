@@ -28,7 +28,7 @@ impl Jobs for MemoryStore {
         Ok(self.verb(|state, now, rings| {
             let mut seen = BTreeSet::new();
             for job in &jobs {
-                if state.seq_of(&job.id).is_some() || !seen.insert(&job.id) {
+                if state.is_taken(&job.id) || !seen.insert(&job.id) {
                     return Inserted::Duplicate(job.id.clone());
                 }
             }

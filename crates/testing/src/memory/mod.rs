@@ -4,6 +4,7 @@
 //! that a broken invariant panics where it is broken. The files are named as the port's.
 
 mod attempts;
+mod batches;
 mod exchange;
 mod fixture;
 mod jobs;

@@ -8,6 +8,7 @@ use queuectl_core::job::{Due, Job, NewJob};
 use queuectl_core::queue::QueueName;
 use queuectl_core::settings::Settings;
 use queuectl_core::state::{Event, State as JobState, transition};
+use queuectl_core::store::BatchId;
 use queuectl_core::store::{Attempt, WorkerRow};
 use queuectl_core::time::Timestamp;
 
@@ -29,6 +30,9 @@ pub struct State {
     pub jobs: BTreeMap<i64, Entry>,
     /// True: paused.
     pub queues: BTreeMap<QueueName, bool>,
+    /// Jobs of batches that are not open, with the instants at which they were put in.
+    pub batches: BTreeMap<BatchId, (String, Vec<(Timestamp, NewJob)>)>,
+    pub batches_begun: i64,
     pub settings: Settings,
     pub workers: Vec<WorkerRow>,
     pub tallies: Tallies,
@@ -45,6 +49,8 @@ impl State {
             incarnation,
             jobs: BTreeMap::new(),
             queues: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            batches_begun: 0,
             settings: Settings::default(),
             workers: Vec::new(),
             tallies: Tallies::new(),
@@ -57,6 +63,12 @@ impl State {
 
     pub fn seq_of(&self, id: &JobId) -> Option<i64> {
         self.by_id.get(id).copied()
+    }
+
+    /// Whether a job has this id, there or in a batch that is not open.
+    pub fn is_taken(&self, id: &JobId) -> bool {
+        let mut staged = self.batches.values().flat_map(|(_, jobs)| jobs);
+        self.by_id.contains_key(id) || staged.any(|(_, job)| job.id == *id)
     }
 
     pub fn find(&self, id: &JobId) -> Option<&Entry> {

@@ -1,6 +1,6 @@
 //! Tests of `request::many`.
 
-use queuectl_core::limits::{ENQUEUE_BYTES_MAX, ENQUEUE_JOBS_MAX};
+use queuectl_core::limits::{ENQUEUE_ARRAY_JOBS_MAX, ENQUEUE_BYTES_MAX};
 
 use super::super::{RequestError, parse_many};
 
@@ -58,8 +58,8 @@ fn the_number_of_jobs_is_bound() {
     let many = |jobs: usize, between: &str| vec!["{}"; jobs].join(between);
     for between in [",", "\n"] {
         let wrap = |text: String| if between == "," { format!("[{text}]") } else { text };
-        assert_eq!(ids(wrap(many(ENQUEUE_JOBS_MAX, between))).len(), ENQUEUE_JOBS_MAX);
-        let error = parse_many(wrap(many(ENQUEUE_JOBS_MAX + 1, between))).expect_err("one too many");
+        assert_eq!(ids(wrap(many(ENQUEUE_ARRAY_JOBS_MAX, between))).len(), ENQUEUE_ARRAY_JOBS_MAX);
+        let error = parse_many(wrap(many(ENQUEUE_ARRAY_JOBS_MAX + 1, between))).expect_err("one too many");
         assert_eq!(error, RequestError::TooManyJobs);
         assert!(error.to_string().contains("10000"));
     }

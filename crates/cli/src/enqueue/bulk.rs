@@ -1,0 +1,307 @@
+//! One job a line: every line is checked before anything is enqueued; then all are, or none.
+
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+
+use queuectl::core::id::JobId;
+use queuectl::core::job::NewJob;
+use queuectl::core::limits::{ENQUEUE_FAULTS_NAMED_MAX, ENQUEUE_JOBS_MAX, ENQUEUE_LINE_BYTES_MAX};
+use queuectl::core::queue::QueueName;
+use queuectl::core::settings::Settings;
+use queuectl::{Client, Enqueuer, JobRequest};
+
+use super::input::{Line, Spooled};
+use crate::exit::{Exit, Failure};
+use crate::progress::Progress;
+use crate::terminal::{clean, complain};
+
+/// How a line becomes a job.
+#[derive(Debug, Clone)]
+pub enum Form {
+    /// It is a JSON object; these flags lie over it.
+    Json { flags: Box<JobRequest> },
+    /// It is handed over as the last argument, to the shell line of the request or to its program.
+    Argument { request: Box<JobRequest> },
+}
+
+/// What to do with an input of lines.
+#[derive(Debug, Clone)]
+pub struct Bulk {
+    pub form: Form,
+    /// Ends a line.
+    pub end: u8,
+    /// Takes the good lines and reports the others.
+    pub skip_invalid: bool,
+}
+
+/// What has been enqueued.
+pub struct Loaded {
+    pub count: u64,
+    /// For whom nobody may be there.
+    pub queues: BTreeSet<QueueName>,
+    ids: Ids,
+}
+
+/// The ids of what has been enqueued: a few in memory, many in a file.
+enum Ids {
+    Few(Vec<JobId>),
+    Many(std::fs::File),
+}
+
+impl Loaded {
+    /// What these requests have become.
+    pub fn of(requests: &[JobRequest], ids: Vec<JobId>) -> Loaded {
+        let queue = |request: &JobRequest| match &request.queue {
+            Some(name) => QueueName::new(name.as_str()).ok(),
+            None => Some(QueueName::default()),
+        };
+        let queues = requests.iter().filter_map(queue).collect();
+        Loaded { count: ids.len() as u64, queues, ids: Ids::Few(ids) }
+    }
+
+    /// All ids, in their order; only if there are few of them, or they were asked for.
+    pub fn ids(&self) -> Result<Box<dyn Iterator<Item = JobId> + '_>, Failure> {
+        match &self.ids {
+            Ids::Few(ids) => Ok(Box::new(ids.iter().cloned())),
+            Ids::Many(file) => {
+                let mut file = file;
+                file.seek(SeekFrom::Start(0)).map_err(|error| spool_failed(&error))?;
+                let lines = BufReader::new(file).lines().map_while(Result::ok);
+                Ok(Box::new(lines.map(JobId::from_store)))
+            }
+        }
+    }
+}
+
+/// Checks every line, then enqueues. `keep_ids`: they will be asked for.
+pub async fn load(
+    client: &Client,
+    bulk: &Bulk,
+    spooled: &Spooled,
+    enqueuer: &Enqueuer,
+    keep_ids: bool,
+) -> Result<Loaded, Failure> {
+    let settings = client.settings().await?;
+    let (few, total, queues) = check_all(client, bulk, spooled, enqueuer, &settings).await?;
+    if let Some(jobs) = few {
+        let count = jobs.len() as u64;
+        let ids = if jobs.is_empty() { Vec::new() } else { client.insert(jobs).await? };
+        return Ok(Loaded { count, queues, ids: Ids::Few(ids) });
+    }
+    let mut checker = Checker::new(bulk, enqueuer, &settings);
+    let loader = client.load().await?;
+    let progress = Progress::new("Enqueueing jobs", Some(total));
+    let mut file = tempfile::tempfile().map_err(|error| spool_failed(&error))?;
+    let (mut lines, mut step, mut count) = (spooled.lines(bulk.end)?, Vec::new(), 0);
+    let result = loop {
+        let line = lines.next()?;
+        let last = line.is_none();
+        step.extend(line.and_then(|line| checker.check(client, line).ok().flatten()));
+        if step.len() < ENQUEUE_JOBS_MAX && !last {
+            continue;
+        }
+        if bulk.skip_invalid {
+            retain_new(client, &mut step).await?;
+        }
+        if let Err(error) = loader.add(&mut step).await {
+            break Err(error);
+        }
+        if keep_ids {
+            let text: String = step.iter().map(|job| format!("{}\n", job.id)).collect();
+            file.write_all(text.as_bytes()).map_err(|error| spool_failed(&error))?;
+        }
+        count += step.len() as u64;
+        progress.add(step.len() as u64);
+        step.clear();
+        if last {
+            break Ok(());
+        }
+    };
+    drop(progress);
+    match result {
+        Ok(()) => {
+            let progress = Progress::new("Making them ready", Some(count));
+            loader.open(|ready| progress.add(ready)).await?;
+            Ok(Loaded { count, queues, ids: Ids::Many(file) })
+        }
+        Err(error) => {
+            loader.abandon().await?;
+            Err(error.into())
+        }
+    }
+}
+
+fn spool_failed(error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Unavailable, format!("cannot use a temporary file: {error}"))
+        .hint("TMPDIR names another directory for it")
+}
+
+/// Checks every line. Returns the jobs themselves if they fit one transaction.
+async fn check_all(
+    client: &Client,
+    bulk: &Bulk,
+    spooled: &Spooled,
+    enqueuer: &Enqueuer,
+    settings: &Settings,
+) -> Result<(Option<Vec<NewJob>>, u64, BTreeSet<QueueName>), Failure> {
+    let mut checker = Checker::new(bulk, enqueuer, settings);
+    let (mut jobs, mut total, mut queues) = (Some(Vec::new()), 0_u64, BTreeSet::new());
+    let (mut faults, mut wrong) = (Vec::new(), 0_u64);
+    let mut lines = spooled.lines(bulk.end)?;
+    while let Some(line) = lines.next()? {
+        match checker.check(client, line) {
+            Ok(None) => {}
+            Ok(Some(job)) => {
+                total += 1;
+                if !queues.contains(&job.spec.queue) {
+                    queues.insert(job.spec.queue.clone());
+                }
+                if let Some(kept) = &mut jobs {
+                    kept.push(job);
+                    if kept.len() > ENQUEUE_JOBS_MAX {
+                        jobs = None;
+                    }
+                }
+            }
+            Err(fault) => {
+                wrong += 1;
+                if faults.len() < ENQUEUE_FAULTS_NAMED_MAX {
+                    faults.push(fault);
+                }
+            }
+        }
+    }
+    for note in &checker.notes {
+        complain(&format!("Note: {note}"));
+    }
+    if wrong > faults.len() as u64 {
+        faults.push(format!("and {} more", wrong - faults.len() as u64));
+    }
+    if wrong > 0 && !bulk.skip_invalid {
+        return Err(Failure::usage(faults.join("\n"))
+            .hint("nothing was enqueued; --skip-invalid takes the good lines and reports the others"));
+    }
+    if wrong > 0 {
+        let noun = if wrong == 1 { "line" } else { "lines" };
+        complain(&format!("Note: skipped {wrong} {noun}:\n{}", faults.join("\n")));
+    }
+    if total == 0 && wrong == 0 && matches!(bulk.form, Form::Json { .. }) {
+        return Err(queuectl::RequestError::NoJob.into());
+    }
+    if let (Some(jobs), true) = (&mut jobs, bulk.skip_invalid) {
+        retain_new(client, jobs).await?;
+    }
+    Ok((jobs, total, queues))
+}
+
+/// Leaves out jobs whose given ids exist already, and says which.
+async fn retain_new(client: &Client, jobs: &mut Vec<NewJob>) -> Result<(), Failure> {
+    let ids: Vec<JobId> = jobs.iter().filter(|job| !job.generated).map(|job| job.id.clone()).collect();
+    let states = client.states(&ids).await?;
+    let there: HashSet<JobId> =
+        ids.into_iter().zip(states).filter(|(_, state)| state.is_some()).map(|(id, _)| id).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let mut named: Vec<&str> = there.iter().map(JobId::as_str).take(ENQUEUE_FAULTS_NAMED_MAX).collect();
+    named.sort_unstable();
+    complain(&format!("Note: skipped {} jobs that already exist: {}", there.len(), named.join(", ")));
+    jobs.retain(|job| job.generated || !there.contains(&job.id));
+    Ok(())
+}
+
+/// Makes jobs of lines, one after the other.
+struct Checker<'a> {
+    bulk: &'a Bulk,
+    enqueuer: &'a Enqueuer,
+    settings: &'a Settings,
+    /// Of the ids that were given; 128 bits, so that a million cost little and none is taken for another.
+    seen: HashSet<(u64, u64)>,
+    keys: (RandomState, RandomState),
+    notes: BTreeSet<String>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(bulk: &'a Bulk, enqueuer: &'a Enqueuer, settings: &'a Settings) -> Checker<'a> {
+        let keys = (RandomState::new(), RandomState::new());
+        Checker { bulk, enqueuer, settings, seen: HashSet::new(), keys, notes: BTreeSet::new() }
+    }
+
+    /// The job of a line; none if it is blank JSON. Else what is wrong with the line.
+    fn check(&mut self, client: &Client, line: Line) -> Result<Option<NewJob>, String> {
+        let number = line.number;
+        let wrong = |what: String| format!("line {number}: {}", clean(&what));
+        if line.too_long {
+            return Err(wrong(format!("it is longer than {ENQUEUE_LINE_BYTES_MAX} bytes")));
+        }
+        let request = match &self.bulk.form {
+            Form::Json { flags } => match self.json(line)? {
+                Some(request) => request.merge((**flags).clone()),
+                None => return Ok(None),
+            },
+            Form::Argument { request } => self.argument(request, line.bytes).map_err(wrong)?,
+        };
+        let job = request.into_job(&mut || client.next_id(), self.settings, self.enqueuer);
+        let job = job.map_err(|error| wrong(error.to_string()))?;
+        if !job.generated {
+            let id = job.id.as_str();
+            if !self.seen.insert((self.keys.0.hash_one(id), self.keys.1.hash_one(id))) {
+                return Err(wrong(format!("the id `{id}` is there twice, here for the second time")));
+            }
+        }
+        Ok(Some(job))
+    }
+
+    fn json(&mut self, line: Line) -> Result<Option<JobRequest>, String> {
+        let Line { number, bytes, .. } = line;
+        let bytes = if number == 1 { bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes) } else { &bytes };
+        if bytes.trim_ascii().is_empty() {
+            return Ok(None);
+        }
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| format!("line {number}: it is not UTF-8 at byte {}", error.valid_up_to() + 1))?;
+        let parsed = JobRequest::from_json(text).map_err(|error| match error {
+            queuectl::RequestError::Json { column, what, .. } => {
+                format!("line {number} column {column}: invalid JSON: {}", clean(&what))
+            }
+            other => format!("line {number}: {}", clean(&other.to_string())),
+        })?;
+        self.notes.extend(parsed.notes);
+        Ok(Some(parsed.request))
+    }
+
+    /// The line stands alone in its own argument, never inside of a text that a shell reads.
+    fn argument(&self, request: &JobRequest, line: Vec<u8>) -> Result<JobRequest, String> {
+        if line.contains(&0) {
+            return Err("it has a NUL byte, which no argument can have".to_owned());
+        }
+        let mut request = request.clone();
+        let mut args = match (request.command.take(), request.args.take()) {
+            (Some(command), _) => {
+                let queue = request.queue.clone().map(QueueName::new).transpose();
+                let queue = queue.map_err(|error| error.to_string())?.unwrap_or_default();
+                let shell = self.settings.for_queue(&queue).spec(queue).shell;
+                let words = shell.into_iter().chain([command, "sh".to_owned()]);
+                words.map(String::into_bytes).collect()
+            }
+            (None, args) => args.unwrap_or_default(),
+        };
+        args.push(line);
+        request.args = Some(args);
+        Ok(request)
+    }
+}
+
+/// `--lines` needs something to hand the lines to.
+pub fn argument_form(request: JobRequest) -> Result<Form, Failure> {
+    if request.id.is_some() {
+        return Err(Failure::usage("--id names one job, and --lines makes many").hint("leave --id out"));
+    }
+    if request.command.is_none() && request.args.is_none() {
+        return Err(Failure::usage("--lines says what is read, not what is to be run")
+            .hint("-c 'gzip -9 \"$1\"' has the line as $1; -- PROG ARGS has it as its last argument"));
+    }
+    request.check()?;
+    Ok(Form::Argument { request: Box::new(request) })
+}

@@ -71,6 +71,6 @@ impl What {
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let Arguments { json, quiet, wait, .. } = arguments;
-    let shape = Shape { json, quiet, single: true, wait };
+    let shape = Shape { json, quiet, single: true, wait, asked: None };
     enqueue(place, vec![arguments.what.request()?], shape).await
 }

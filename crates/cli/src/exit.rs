@@ -102,7 +102,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let more = error.to_string();
-        if !text.contains(&more) {
+        // SQLite repeats its own words behind a number.
+        let said = more.rsplit(": ").next().unwrap_or(&more);
+        if !text.contains(said) {
             let _ = write!(text, ": {more}");
         }
         cause = error.source();

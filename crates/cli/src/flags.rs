@@ -86,6 +86,7 @@ impl JobFlags {
     /// What the flags say, without a command.
     pub fn request(self) -> Result<JobRequest, String> {
         let bytes = |path: PathBuf| path.into_os_string().into_vec();
+        let tags = self.tags;
         let mut request = JobRequest {
             id: self.id,
             queue: self.queue,
@@ -101,12 +102,20 @@ impl JobFlags {
             ok_codes: self.ok_codes.map(|codes| codes.0),
             at_most_once: self.at_most_once.then_some(true),
             leftovers: self.leftovers,
-            tags: self.tags.into_iter().collect(),
+            tags: tags.iter().cloned().collect(),
             pass: self.pass,
             dir: self.dir.map(bytes),
             stdin: self.stdin.map(bytes),
             ..JobRequest::default()
         };
+        if let Some((key, _)) = tags
+            .iter()
+            .enumerate()
+            .find(|(at, (key, _))| tags[..*at].iter().any(|(k, _)| k == key))
+            .map(|(_, tag)| tag)
+        {
+            return Err(format!("the tag `{key}` is given twice; keep one"));
+        }
         for variable in self.env {
             let variable = variable.into_vec();
             let Some(at) = variable.iter().position(|byte| *byte == b'=') else {

@@ -58,16 +58,22 @@ async fn watch_one(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     let mut follower = client.follow(id.clone(), 0).await?;
     let patience = tokio::time::sleep(PATIENCE);
     tokio::pin!(patience);
-    let (mut started, mut signalled, mut unheard) = (false, None, None);
+    let (mut started, mut signalled, mut unheard) = (false, None, false);
     let end = loop {
         tokio::select! {
             live = follower.next() => match live? {
                 Some(Live::Output(piece)) => {
                     started = true;
-                    // As at a pipe that nobody reads: the job ends, and is not left for another worker to run again.
-                    if unheard.is_none() && let Err(failure) = show(piece) {
-                        unheard = Some(failure);
-                        cancel(&client, &id).await?;
+                    if !unheard && let Err(failure) = show(piece) {
+                        if failure.exit != Exit::Done {
+                            return Err(failure);
+                        }
+                        // Nobody reads any more. A job of another worker goes on without a watcher; one of our own
+                        // worker must not be broken off, so it is awaited in silence.
+                        if own.is_none() {
+                            return Err(failure);
+                        }
+                        unheard = true;
                     }
                 }
                 Some(Live::Changed(job)) => started |= job.state != State::Pending,
@@ -95,10 +101,10 @@ async fn watch_one(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
             Err(error) => return Err(Failure::new(Exit::Internal, format!("the worker broke off: {error}"))),
         }
     }
-    match (end, unheard) {
-        (_, Some(failure)) => Err(failure),
-        (None, None) => Err(Failure::new(Exit::RunFailed, format!("job {id} was deleted"))),
-        (Some(job), None) => Ok(signalled.unwrap_or_else(|| exit_of(&job))),
+    match end {
+        _ if unheard && signalled.is_none() => Err(Failure::closed_stdout()),
+        None => Err(Failure::new(Exit::RunFailed, format!("job {id} was deleted"))),
+        Some(job) => Ok(signalled.unwrap_or_else(|| exit_of(&job))),
     }
 }
 
@@ -153,21 +159,13 @@ async fn cancel(client: &Client, id: &JobId) -> Result<(), Failure> {
 /// Says why nothing happens yet.
 async fn explain_wait(client: &Client, id: &JobId, own: bool) -> Result<(), Failure> {
     let Some(job) = client.job(id).await?.filter(|job| job.state == State::Pending) else { return Ok(()) };
-    if job.due_at > client.now().await? {
-        complain(&format!("Job {id} is to run at {}", job.due_at));
-        return Ok(());
+    let reasons = client.explain(&job).await?.reasons;
+    // The slot of our own worker waits for nobody else.
+    let ours = |code: &str| own && ["no_worker", "slots_busy", "others_first", "next"].contains(&code);
+    for reason in reasons.iter().filter(|reason| !ours(reason.code)) {
+        let hint = reason.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        complain(&format!("Job {id} waits: {}{hint}", reason.message));
     }
-    if own {
-        return Ok(());
-    }
-    let queue = job.spec.queue.clone();
-    if client.queues().await?.iter().any(|row| row.name == queue && row.paused) {
-        complain(&format!("Job {id} waits: queue {queue} is paused; `queuectl queue resume {queue}`"));
-        return Ok(());
-    }
-    let (ahead, more) = client.ahead_of(&job).await?;
-    let least = if more { "at least " } else { "" };
-    complain(&format!("Job {id} waits: every slot is taken, {least}{ahead} jobs are ahead of it"));
     Ok(())
 }
 
@@ -175,11 +173,12 @@ async fn explain_wait(client: &Client, id: &JobId, own: bool) -> Result<(), Fail
 fn exit_of(job: &Job) -> Exit {
     match (job.state, job.exit_code) {
         (State::Cancelled, _) => Exit::Interrupted,
+        (State::Completed, Some(code)) => Exit::Job(code as u8),
         (_, Some(code)) => {
-            if let Some(error) =
-                job.last_error.as_deref().filter(|error| error.starts_with("could not start"))
-            {
-                complain(&format!("Error: {error}"));
+            // A plain exit speaks for itself; what a code alone cannot tell is said.
+            let plain = format!("exit code {code}");
+            if let Some(error) = job.last_error.as_deref().filter(|error| !error.starts_with(&plain)) {
+                complain(&format!("Error: job {} failed: {error}", job.id));
             }
             Exit::Job(code as u8)
         }

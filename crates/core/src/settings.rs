@@ -170,6 +170,9 @@ impl Key {
             Kind::Words if value.split_whitespace().next().is_none() => {
                 Err(bad("a program and its options, such as `/bin/sh -c`".to_owned()))
             }
+            Kind::Names if value.contains('=') => {
+                Err(bad("names of variables without `=`, or `all`".to_owned()))
+            }
             Kind::Names | Kind::Words | Kind::Text if value.contains('\0') => {
                 Err(bad("a text without NUL".to_owned()))
             }

@@ -75,7 +75,7 @@ fn peek(
     let queues = take::open_queues(connection, &request.take)?;
     let next_due = take::next_due(connection, &request.take, &queues)?;
     let finds_work = match &request.take.only {
-        Some(id) => take::only(connection, id, now)?.is_some(),
+        Some(id) => take::only(connection, id, &queues, now)?.is_some(),
         None => take::has_work(&queues, next_due, now) || !batches::opened(connection)?.is_empty(),
     };
     if request.want > 0 && finds_work {

@@ -64,6 +64,10 @@ pub fn make_file(path: &Path) -> StoreResult<()> {
             source: None,
         });
     }
+    // A link whose target is not there yet is followed, as writing to it would.
+    if let (Ok(target), false) = (fs::read_link(path), path.exists()) {
+        return make_file(&path.parent().unwrap_or(Path::new("/")).join(target));
+    }
     let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|above| !above.exists()).collect();
     if let Some(parent) = path.parent() {
         fs::DirBuilder::new()

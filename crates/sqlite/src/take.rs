@@ -183,7 +183,7 @@ pub fn claim(
     now: Timestamp,
 ) -> Result<Vec<Claim>, Failure> {
     if let Some(id) = &request.take.only {
-        let chosen: Vec<i64> = only(connection, id, now)?.into_iter().take(request.want).collect();
+        let chosen: Vec<i64> = only(connection, id, queues, now)?.into_iter().take(request.want).collect();
         return take_all(connection, request, &chosen, now);
     }
     let mut found = Vec::new();
@@ -195,15 +195,22 @@ pub fn claim(
     take_all(connection, request, &chosen, now)
 }
 
-/// The one job that the worker is bound to, if it can run now; pauses and limits do not hold it.
-pub fn only(connection: &Connection, id: &JobId, now: Timestamp) -> Result<Option<i64>, Failure> {
-    Ok(connection
+/// The one job that the worker is bound to, if it can run now: it is due, and one of these queues has room for it.
+pub fn only(
+    connection: &Connection,
+    id: &JobId,
+    queues: &[OpenQueue],
+    now: Timestamp,
+) -> Result<Option<i64>, Failure> {
+    let found: Option<(i64, String)> = connection
         .prepare_cached(
             "-- take_only
-             SELECT seq FROM job WHERE id = ? AND state = 'pending' AND due_at <= ?",
+             SELECT seq, queue FROM job WHERE id = ? AND state = 'pending' AND due_at <= ?",
         )?
-        .query_row((id.as_str(), now.millis()), |row| row.get(0))
-        .optional()?)
+        .query_row((id.as_str(), now.millis()), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let has_room = |name: &str| queues.iter().any(|queue| queue.name == name && queue.room > 0);
+    Ok(found.filter(|(_, queue)| has_room(queue)).map(|(seq, _)| seq))
 }
 
 struct Candidate {

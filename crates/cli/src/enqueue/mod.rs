@@ -8,8 +8,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use queuectl::core::job::Due;
+use queuectl::core::time::Timestamp;
 use queuectl::json::to_line;
-use queuectl::request::parse_many;
+use queuectl::request::{Parsed, parse_many, parse_run_at};
 use queuectl::view::JobView;
 use queuectl::{Client, JobRequest};
 
@@ -71,11 +73,13 @@ pub struct Shape {
     pub single: bool,
     /// Until they have ended.
     pub wait: bool,
+    /// The instant that a single job was asked to run at.
+    pub asked: Option<Timestamp>,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let Arguments { json, quiet, wait, .. } = arguments;
-    let shape = Shape { json, quiet, single: true, wait };
+    let shape = Shape { json, quiet, single: true, wait, asked: None };
     let flags = arguments.flags.request().map_err(Failure::usage)?;
     let args = args(arguments.args);
     let given =
@@ -113,8 +117,9 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         return enqueue(place, vec![flags.merge(command)], shape).await;
     };
     let shape = Shape { single: !matches!(source, Source::Stdin), ..shape };
+    let positional = matches!(source, Source::Text(_));
     let spooled = source.spool()?;
-    if spooled.is_lines(arguments.skip_invalid)? {
+    if !positional && spooled.is_lines(arguments.skip_invalid)? {
         let form = Form::Json { flags: Box::new(flags) };
         return load(
             place,
@@ -124,7 +129,10 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         )
         .await;
     }
-    let parsed = parse_many(spooled.whole()?)?;
+    let parsed = if positional { parse_one(&spooled.whole()?)? } else { parse_many(spooled.whole()?)? };
+    if parsed.is_empty() {
+        complain("Note: the array is empty; nothing was enqueued");
+    }
     let shape = Shape { single: parsed.len() == 1 && shape.single, ..shape };
     let mut notes = BTreeSet::new();
     let mut requests = Vec::with_capacity(parsed.len());
@@ -136,6 +144,18 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         complain(&format!("Note: {note}"));
     }
     enqueue(place, requests, shape).await
+}
+
+/// A positional is one JSON object, or one array of them.
+fn parse_one(text: &[u8]) -> Result<Vec<Parsed>, Failure> {
+    let values = serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
+    if values.take(2).flatten().count() > 1 {
+        return Err(Failure::usage(
+            "more than one JSON value is given; an argument is one job, or an array of them",
+        )
+        .hint("pipe one object a line into `queuectl enqueue -`"));
+    }
+    Ok(parse_many(text)?)
 }
 
 /// Enqueues one job a line.
@@ -150,6 +170,14 @@ async fn load(place: &Place, bulk: &Bulk, spooled: &Spooled, shape: Shape) -> Ou
 /// Enqueues, prints what came of it, and says if nobody will run it.
 pub async fn enqueue(place: &Place, requests: Vec<JobRequest>, shape: Shape) -> Outcome {
     let client = place.open().await?;
+    let asked = match requests.as_slice() {
+        [JobRequest { run_at: Some(text), .. }] => match parse_run_at(text, &enqueuer().time_zone)? {
+            Due::At(at) => Some(at),
+            Due::Now | Due::After(_) => None,
+        },
+        _ => None,
+    };
+    let shape = Shape { asked, ..shape };
     let loaded = Loaded::of(&requests, client.enqueue(requests.clone(), &enqueuer()).await?);
     finish(&client, &loaded, shape).await
 }
@@ -188,7 +216,11 @@ async fn report(client: &Client, loaded: &Loaded, shape: Shape) -> Result<(), Fa
         && let Some(id) = loaded.ids()?.next()
     {
         let job = client.job(&id).await?;
-        let due = job.and_then(|job| job.run_at).map(|at| format!(", to run at {at}")).unwrap_or_default();
+        let due = match (job.and_then(|job| job.run_at), shape.asked) {
+            (Some(at), _) => format!(", to run at {at}"),
+            (None, Some(asked)) => format!(", to run at once: {asked} is past"),
+            (None, None) => String::new(),
+        };
         return print_line(&format!("Enqueued job {id}{due}"));
     }
     in_steps(loaded.ids()?.map(|id| format!("Enqueued job {id}\n")))

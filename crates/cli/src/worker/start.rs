@@ -18,7 +18,7 @@ use super::{options, this_program};
 use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
-use crate::place::Place;
+use crate::place::{Place, variable};
 use crate::terminal::{complain, print_line};
 
 /// How long a worker in the background has to register.
@@ -60,6 +60,13 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     options.drain = arguments.drain;
     let client = place.open().await?;
     if arguments.detach {
+        if let Some(job) = variable("QUEUECTL_JOB_ID") {
+            let job = job.to_string_lossy().into_owned();
+            complain(&format!(
+                "Note: this is inside job {job}, and what outlives a job is killed: the worker ends with it, \
+                 unless the job was enqueued with --leftovers keep"
+            ));
+        }
         return detach(place, &client, &arguments, umask).await;
     }
     if arguments.session {

@@ -48,7 +48,11 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
             Exit::TimedOut,
             format!("still running after the time given: {}", named(&workers)),
         )
-        .hint("they go on to stop; --force ends their jobs")),
+        .hint(if arguments.force {
+            "they go on to stop; jobs that do not end in time are killed after kill-grace"
+        } else {
+            "they go on to stop; --force ends their jobs"
+        })),
     }
 }
 

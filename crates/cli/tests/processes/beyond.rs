@@ -109,7 +109,10 @@ fn a_run_that_finds_every_slot_taken_says_where_it_stands() {
     let mut run = stage.command(&["run", "echo mine"]);
     let log = std::fs::File::create(stage.path("run.err")).expect("a file");
     let child = run.stdout(std::process::Stdio::piped()).stderr(log).spawn().expect("the binary runs");
-    until("it says so", || stage.read("run.err").contains("every slot is taken"));
+    until("it says so", || {
+        stage.read("run.err").contains("every slot is taken")
+            && stage.read("run.err").contains("go before it")
+    });
     std::fs::write(stage.path("go"), "").expect("written");
     let output = child.wait_with_output().expect("our child");
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"mine\n"[..]));
@@ -175,4 +178,73 @@ fn a_job_inside_knows_its_store_by_an_absolute_path() {
     stage.run(&["--db", "queue.db", "enqueue", "--id", "a", "--dir", "/", "-c", "echo $QUEUECTL_DB"]);
     stage.run(&["worker", "start", "--drain"]);
     assert_eq!(stage.run(&["logs", "a", "--stdout"]).trim(), stage.database.to_string_lossy());
+}
+
+#[test]
+fn a_run_whose_reader_has_gone_finishes_its_job() {
+    let stage = Stage::new();
+    let line = "seq 1 3000; until [ -e go ]; do sleep 0.05; done; seq 1 3000; touch done";
+    let mut child = stage
+        .command(&["run", "--id", "a", line])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut first = [0];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut first).expect("it prints");
+    drop(child.stdout.take());
+    std::fs::write(stage.path("go"), "").expect("written");
+    assert_eq!(child.wait().expect("our child").code(), Some(0), "quietly");
+    assert_eq!(stage.state("a"), "completed");
+    assert!(stage.path("done").exists());
+}
+
+#[test]
+fn a_run_keeps_to_max_running_and_to_a_pause() {
+    let stage = Stage::new();
+    stage.run(&["config", "set", "max-running", "1"]);
+    let line = "echo begin >> log; sleep 0.2; echo end >> log";
+    let children: Vec<_> =
+        (0..3).map(|_| stage.command(&["run", line]).spawn().expect("the binary runs")).collect();
+    for mut child in children {
+        assert_eq!(child.wait().expect("our child").code(), Some(0));
+    }
+    assert_eq!(stage.lines("log"), ["begin", "end", "begin", "end", "begin", "end"]);
+    stage.run(&["queue", "pause"]);
+    let log = std::fs::File::create(stage.path("run.err")).expect("a file");
+    let mut child = stage.command(&["run", "true"]).stderr(log).spawn().expect("the binary runs");
+    until("it says why it waits", || stage.read("run.err").contains("queuectl queue resume default"));
+    stage.run(&["queue", "resume"]);
+    assert_eq!(child.wait().expect("our child").code(), Some(0));
+}
+
+#[test]
+fn a_run_that_fails_in_no_plain_way_says_how() {
+    let stage = Stage::new();
+    for (line, code, says) in [("kill -9 $$", 137, "killed by signal 9"), ("sleep 60", 124, "timed out")] {
+        let output = stage.output(&["run", "--timeout", "0.3", line]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(code) && stderr.contains(says), "{line}: {stderr}");
+    }
+}
+
+#[test]
+fn a_database_behind_a_link_that_leads_nowhere_yet_is_made_there() {
+    let stage = Stage::new();
+    std::os::unix::fs::symlink("real.db", stage.path("link.db")).expect("a link");
+    let link = stage.path("link.db");
+    stage.run(&["--db", &link.to_string_lossy(), "enqueue", "--id", "a", "-c", "true"]);
+    let real = stage.path("real.db");
+    assert_eq!(stage.run(&["--db", &real.to_string_lossy(), "list", "--quiet"]), "a\n");
+}
+
+#[test]
+fn an_instant_that_is_past_is_echoed_and_doubles_are_refused() {
+    let stage = Stage::new();
+    let said = stage.run(&["enqueue", "--id", "a", "--run-at", "2020-01-01T00:00:00Z", "-c", "true"]);
+    assert_eq!(said, "Enqueued job a, to run at once: 2020-01-01T00:00:00.000Z is past\n");
+    refused(&stage, &["enqueue", "--tag", "k=1", "--tag", "k=2", "-c", "true"], 2, "given twice");
+    refused(&stage, &["enqueue", r#"{"command":"true"} {"command":"true"}"#], 2, "more than one JSON value");
+    refused(&stage, &["enqueue", &json!({"id": "\u{3164}", "command": "true"}).to_string()], 2, "");
+    refused(&stage, &["config", "set", "pass-env", "A=B"], 2, "without");
+    assert_eq!(stage.run(&["list", "--quiet"]), "a\n");
 }

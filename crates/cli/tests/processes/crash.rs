@@ -1,6 +1,6 @@
 //! Crashes of real processes: of a worker, of a keeper, of both at once, while jobs run.
 
-use crate::stage::{KILL, Stage, keeper_of, processes_of, signal, until};
+use crate::stage::{KILL, Stage, TERM, keeper_of, processes_of, signal, until};
 
 /// Kills of worker and keeper together. `QUEUECTL_TEST_KILLS=100` is the long profile.
 fn kills() -> usize {
@@ -135,4 +135,17 @@ fn everything_survives_a_restart_of_everything() {
     done.sort();
     assert_eq!(done, ["r0", "r1", "r2", "r3"]);
     assert!(processes_of(&stage.database).is_empty());
+}
+
+#[test]
+fn a_keeper_that_is_told_to_stop_is_replaced() {
+    let mut stage = Stage::new();
+    stage.enqueue("long", "touch begun; until [ -e go ]; do sleep 0.05; done");
+    let worker = stage.start_worker(&["--drain"]);
+    until("it runs", || stage.path("begun").exists());
+    signal(keeper_of(worker), TERM);
+    stage.enqueue("next", "true");
+    std::fs::write(stage.path("go"), "").expect("written");
+    assert_eq!(stage.await_worker(worker), Some(0), "the drain comes to its end");
+    assert_eq!((stage.state("long"), stage.state("next")), ("completed".to_owned(), "completed".to_owned()));
 }

@@ -37,7 +37,7 @@ pub struct Take {
     pub kinds: Vec<String>,
     /// Empty: every queue.
     pub queues: Vec<QueueName>,
-    /// Only this job, paused queue or not.
+    /// Only this job.
     pub only: Option<JobId>,
 }
 

@@ -212,7 +212,8 @@ impl Keeper {
 
     fn is_done(&self) -> bool {
         let told_all = self.peers.get(&CONTROL).is_none_or(|control| control.backlog() == 0);
-        self.worker != Worker::Here && self.attempts.is_empty() && told_all
+        // Told to stop, it can be of no more use: its worker starts another, or stops as well.
+        (self.worker != Worker::Here || self.told_to_stop) && self.attempts.is_empty() && told_all
     }
 
     /// Leaves nothing behind, except what somebody has yet to settle.

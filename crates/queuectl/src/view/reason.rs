@@ -145,7 +145,8 @@ impl Facts {
         };
         let running: u64 = self.running.iter().filter(|(name, _)| serves(name)).map(|(_, jobs)| jobs).sum();
         (running >= slots).then(|| {
-            let message = format!("all {slots} slots of the workers that take queue {queue} are busy");
+            let message =
+                format!("every slot is taken: all {slots} of the workers that take queue {queue} are busy");
             let hint = "`queuectl list --state processing` shows what runs; another worker helps".to_owned();
             reason("slots_busy", message, Some(hint))
         })

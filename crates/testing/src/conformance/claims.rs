@@ -136,13 +136,20 @@ pub async fn a_worker_for_one_job_takes_exactly_it(f: &dyn Fixture) {
     assert_eq!(only("later").await, ["later"]);
 }
 
-pub async fn pauses_and_limits_do_not_hold_the_one_job(f: &dyn Fixture) {
+pub async fn pauses_and_limits_hold_the_one_job_too(f: &dyn Fixture) {
     insert(f.store(), [job("a").in_queue("x"), job("b").in_queue("x")]).await;
     set(f.store(), Some("x"), "max-running", "1").await;
-    claim_one(f.store(), "w").await;
+    let claim = claim_one(f.store(), "w").await;
+    let only = async || {
+        let reply = Turn::of("w").want(1).only("b").at(f.store()).await;
+        claimed(&reply.claims).len()
+    };
+    assert_eq!(only().await, 0, "the limit is reached");
     f.store().set_paused(&queue("x"), true).await.expect("the store works");
-    let reply = Turn::of("w").want(1).only("b").at(f.store()).await;
-    assert_eq!(claimed(&reply.claims), ["b"]);
+    settle(f.store(), &claim, exited(0)).await;
+    assert_eq!(only().await, 0, "its queue is paused");
+    f.store().set_paused(&queue("x"), false).await.expect("the store works");
+    assert_eq!(only().await, 1);
 }
 
 pub async fn claim_numbers_are_never_used_again(f: &dyn Fixture) {

@@ -126,7 +126,7 @@ macro_rules! conformance {
                 max_running_of_all_queues_counts_for_each
                 a_settle_makes_room_in_its_own_exchange
                 a_worker_for_one_job_takes_exactly_it
-                pauses_and_limits_do_not_hold_the_one_job
+                pauses_and_limits_hold_the_one_job_too
                 claim_numbers_are_never_used_again
                 two_processes_never_claim_one_job_twice
                 claims_are_found_by_their_owner

@@ -22,7 +22,9 @@ pub fn claim(state: &mut State, request: &ExchangeRequest, now: Timestamp) -> Ve
     }
     if let Some(id) = &request.take.only {
         let due = |job: &Job| job.state == JobState::Pending && job.due_at <= now;
-        let seq = state.find(id).map(|entry| &entry.job).filter(|job| due(job)).map(|job| job.seq);
+        let free = |job: &Job| is_open(state, &request.take, job) && room(state, &job.spec.queue) > 0;
+        let job = state.find(id).map(|entry| &entry.job).filter(|job| due(job) && free(job));
+        let seq = job.map(|job| job.seq);
         return seq.map(|seq| claim_one(state, seq, request, now)).into_iter().collect();
     }
     promote(state, &request.take, now);

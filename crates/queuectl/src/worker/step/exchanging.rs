@@ -46,9 +46,7 @@ impl Machine {
                 self.stop_attempt(token, StopReason::Cancelled, actions);
             }
         }
-        if self.identity.take.only.is_none() {
-            self.release_waiting_of(&reply.paused);
-        }
+        self.release_waiting_of(&reply.paused);
         if let Some(mode) = reply.stop {
             self.stop_at(mode, actions);
         }

@@ -8,13 +8,20 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
 use crate::{
-    add, cancel, clear, color, completions, config, delete, dlq, edit, enqueue, explain, init, list, logs,
-    prune, queue, reset, retry, run, show, stats, status, wait, worker,
+    add, backup, cancel, clear, color, completions, config, delete, dlq, doctor, edit, enqueue, explain,
+    first, init, list, logs, migrate, prune, queue, reset, restore, retry, run, show, stats, status, wait,
+    worker,
 };
 
 /// A durable background-job queue: enqueue commands, run workers, retry failures, keep what fails for good.
 #[derive(Debug, Parser)]
-#[command(name = "queuectl", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "queuectl", version, propagate_version = true)]
+#[command(after_help = "Examples:
+  queuectl enqueue '{\"id\":\"job1\",\"command\":\"sleep 2\"}'
+  queuectl worker start --count 3
+  queuectl status
+  queuectl list --state failed
+  queuectl dlq retry job1")]
 pub struct Cli {
     /// The database file [default: $QUEUECTL_DB, else queuectl/queue.db in the XDG data directory]
     #[arg(long, global = true, value_name = "FILE")]
@@ -23,7 +30,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t, hide_default_value = true)]
     color: color::Choice,
     #[command(subcommand)]
-    verb: Verb,
+    verb: Option<Verb>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,18 +53,28 @@ enum Verb {
     Clear(clear::Arguments),
     Reset(reset::Arguments),
     /// Workers: start, stop, list
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  queuectl worker start --count 3\n  queuectl worker stop"
+    )]
     Worker(worker::Verb),
     /// The dead letter queue: jobs whose attempts are used up
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  queuectl dlq list\n  queuectl dlq retry job1")]
     Dlq(dlq::Verb),
     /// Queues: list, pause, resume
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  queuectl queue list\n  queuectl queue pause mail")]
     Queue(queue::Verb),
     /// Settings that all workers share
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  queuectl config set max-retries 3\n  queuectl config list"
+    )]
     Config(config::Verb),
     Init(init::Arguments),
+    Backup(backup::Arguments),
+    Restore(restore::Arguments),
+    Doctor(doctor::Arguments),
+    Migrate(migrate::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -75,8 +92,13 @@ impl Cli {
 
     /// Runs the verb. `umask` is the one that the process was started with.
     pub async fn run(self, umask: u32) -> Outcome {
+        let Some(verb) = self.verb else { return first::run(&Place::find(self.db)?).await };
+        // Needs no store, nor a place for one.
+        if let Verb::Completions(arguments) = &verb {
+            return completions::run(arguments);
+        }
         let place = Place::find(self.db)?;
-        match self.verb {
+        match verb {
             Verb::Enqueue(arguments) => enqueue::run(&place, arguments).await,
             Verb::Add(arguments) => add::run(&place, arguments).await,
             Verb::Run(arguments) => run::run(&place, arguments, umask).await,
@@ -98,8 +120,12 @@ impl Cli {
             Verb::Dlq(verb) => dlq::run(&place, verb).await,
             Verb::Queue(verb) => queue::run(&place, verb).await,
             Verb::Config(verb) => config::run(&place, verb).await,
-            Verb::Completions(arguments) => completions::run(&arguments),
+            Verb::Backup(arguments) => backup::run(&place, arguments).await,
+            Verb::Restore(arguments) => restore::run(&place, arguments).await,
+            Verb::Doctor(arguments) => doctor::run(&place, &arguments).await,
+            Verb::Migrate(arguments) => migrate::run(&place, &arguments).await,
             Verb::Init(arguments) => init::run(&place, arguments).await,
+            Verb::Completions(arguments) => completions::run(&arguments),
         }
     }
 }

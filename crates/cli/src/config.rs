@@ -1,12 +1,10 @@
 //! `config`: settings that all workers share, kept in the store as they were given.
 
 use clap::{Args, Subcommand};
-use clap_complete::ArgValueCompleter;
 use queuectl::core::settings::{Settings, find_key};
 use queuectl::json::to_line;
 use queuectl::view::SettingView;
 
-use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
@@ -32,12 +30,13 @@ pub enum Verb {
     A job takes the values in force when it is enqueued."
 )]
 pub struct SetArguments {
-    #[arg(add = ArgValueCompleter::new(complete::keys))]
+    /// The key, in any of its spellings
     key: String,
+    /// Its value
     #[arg(allow_hyphen_values = true)]
     value: String,
     /// For this queue only
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
 }
 
@@ -46,10 +45,10 @@ pub struct SetArguments {
     after_help = "Examples:\n  queuectl config get max-retries\n  queuectl config get --queue mail job-timeout"
 )]
 pub struct GetArguments {
-    #[arg(add = ArgValueCompleter::new(complete::keys))]
+    /// The key; all if none is given
     key: Option<String>,
     /// As it is in force for this queue
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
     /// As JSON
     #[arg(long)]
@@ -59,10 +58,10 @@ pub struct GetArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  queuectl config unset max-retries")]
 pub struct UnsetArguments {
-    #[arg(add = ArgValueCompleter::new(complete::keys))]
+    /// The key
     key: String,
     /// For this queue only
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
 }
 
@@ -70,7 +69,7 @@ pub struct UnsetArguments {
 #[command(after_help = "Examples:\n  queuectl config list\n  queuectl config list --queue mail --json")]
 pub struct ListArguments {
     /// As they are in force for this queue
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
     /// One JSON array
     #[arg(long)]
@@ -87,10 +86,9 @@ pub async fn run(place: &Place, verb: Verb) -> Outcome {
 }
 
 async fn set(place: &Place, key: &str, value: Option<&str>, queue: Option<String>) -> Outcome {
-    let refused = |error: queuectl::core::settings::SettingError| Failure::usage(error.to_string());
-    let key = find_key(key).map_err(refused)?;
+    let key = find_key(key)?;
     if let Some(value) = value {
-        key.check(value).map_err(refused)?;
+        key.check(value)?;
     }
     let queue = queue.map(queue_name).transpose()?;
     place.open().await?.configure(queue.as_ref(), key, value).await?;
@@ -109,7 +107,7 @@ async fn get(place: &Place, arguments: GetArguments) -> Outcome {
     let Some(key) = &arguments.key else {
         return list(place, ListArguments { queue: arguments.queue, json: arguments.json }).await;
     };
-    let key = find_key(key).map_err(|error| Failure::usage(error.to_string()))?;
+    let key = find_key(key)?;
     let queue = arguments.queue.map(queue_name).transpose()?;
     let view = SettingView::new(&settings(place).await?, queue.as_ref(), key);
     if arguments.json {

@@ -4,8 +4,11 @@ use std::error::Error as _;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use queuectl::core::settings::{SettingError, key_names};
 use queuectl::core::store::StoreError;
 use queuectl::{EnqueueError, Error, RequestError, SelectorError};
+
+use queuectl::core::spelling::nearest;
 
 use crate::{color, terminal};
 
@@ -53,6 +56,21 @@ impl Exit {
             Exit::Job(code) => code,
         }
     }
+
+    /// What to do about an error of this kind that names nothing better.
+    fn way_out(self) -> Option<&'static str> {
+        match self {
+            Exit::Usage => Some("`queuectl help` lists the commands; each takes --help and shows examples"),
+            Exit::NotFound => Some("`queuectl list` shows the jobs there are"),
+            Exit::Refused => Some("`queuectl show ID` tells the state of a job"),
+            Exit::Unavailable | Exit::RunFailed => {
+                Some("check the path, its permissions and the free space, then try again")
+            }
+            Exit::Internal => Some("this is a fault of queuectl itself; please report it"),
+            Exit::TimedOut => Some("give it more time, or look with `queuectl status`"),
+            Exit::Done | Exit::No | Exit::Interrupted | Exit::Job(_) => None,
+        }
+    }
 }
 
 /// Why a verb did not do what it was asked to: what happened, why, and what to do.
@@ -89,7 +107,8 @@ impl Failure {
     /// Prints it and gives the code to exit with.
     pub fn report(self) -> ExitCode {
         if !self.quiet {
-            let hint = self.hint.map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
+            let hint = self.hint.or_else(|| self.exit.way_out().map(str::to_owned));
+            let hint = hint.map(|hint| format!("\nHint: {hint}")).unwrap_or_default();
             terminal::complain(&format!("{} {}{hint}", mark(), terminal::clean_lines(&self.message)));
         }
         self.exit.into()
@@ -114,12 +133,20 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
+        let hint = match &error {
+            StoreError::Damaged { .. } => {
+                Some("nothing was changed; keep the file, and go back to a backup of it")
+            }
+            StoreError::Incompatible { .. } => Some("use the newest queuectl that works with this store"),
+            _ => None,
+        };
         let text = match error.source() {
             // SQLite's own words help only where ours do not say it already.
             Some(cause) if !cause.to_string().contains("not a database") => chain(&error),
             _ => error.to_string(),
         };
-        Failure::new(Exit::Unavailable, text)
+        let failure = Failure::new(Exit::Unavailable, text);
+        hint.into_iter().fold(failure, Failure::hint)
     }
 }
 
@@ -127,6 +154,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         match error {
             Error::Store(error) => error.into(),
+            Error::Keeper { .. } => Failure::new(Exit::Unavailable, chain(&error)).hint(
+                "its jobs are given back; start the worker again, and look at the free memory and disk",
+            ),
             error => Failure::new(Exit::Unavailable, chain(&error)),
         }
     }
@@ -134,7 +164,22 @@ impl From<Error> for Failure {
 
 impl From<RequestError> for Failure {
     fn from(error: RequestError) -> Failure {
-        Failure::usage(chain(&error))
+        Failure::usage(chain(&error)).hint("nothing was enqueued; `queuectl enqueue --help` shows examples")
+    }
+}
+
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Failure {
+        let hint = match &error {
+            SettingError::UnknownKey { given } => nearest(given, key_names()).map_or_else(
+                || "`queuectl config list` shows the keys with their values".to_owned(),
+                |key| format!("did you mean `{key}`?"),
+            ),
+            SettingError::BadValue { key, .. } => {
+                format!("nothing was changed; `queuectl config get {key}` shows the value in force")
+            }
+        };
+        Failure::usage(error.to_string()).hint(hint)
     }
 }
 

@@ -6,14 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use queuectl::JobRequest;
 use queuectl::core::duration::parse_duration;
 use queuectl::core::job::Leftovers;
 use queuectl::core::retry::Backoff;
 use queuectl::request::{parse_codes, parse_timeout};
-
-use crate::complete;
 
 /// Options of a job.
 #[derive(Debug, Default, Args)]
@@ -23,7 +20,7 @@ pub struct JobFlags {
     #[arg(long)]
     id: Option<String>,
     /// Its queue
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
     /// Higher first
     #[arg(long, short, allow_negative_numbers = true)]

@@ -8,7 +8,12 @@ use crate::terminal::print_line;
 
 /// Create the database if there is none
 #[derive(Debug, Args)]
-#[command(visible_alias = "init-db")]
+#[command(
+    visible_alias = "init-db",
+    after_help = "Examples:
+  queuectl init
+  queuectl --db ./queue.db init"
+)]
 pub struct Arguments {}
 
 pub async fn run(place: &Place, _: Arguments) -> Outcome {

@@ -13,6 +13,7 @@ use queuectl::view::{Facts, JobView};
 use queuectl::{Client, Pages};
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::note::unless_known;
 use crate::place::Place;
 use crate::reason::reason;
 use crate::render::{job_cells, job_columns, look};
@@ -27,6 +28,8 @@ const TERMINAL_ROWS: usize = 50;
 
 /// List jobs
 #[derive(Debug, Default, Args)]
+#[command(after_help = "Examples:\n  queuectl list\n  queuectl list --state failed --queue mail\n  \
+    queuectl list --tag team=red --json\n  queuectl list --watch")]
 pub struct Arguments {
     #[command(flatten)]
     which: Which,
@@ -116,6 +119,7 @@ async fn people(
     let mut pages = client.pages(filter.clone(), limit).await?;
     let first = pages.next().await?;
     if first.is_empty() {
+        unless_known(client, filter.queue.as_slice()).await?;
         complain("No jobs.");
         return Ok(());
     }

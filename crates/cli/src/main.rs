@@ -4,25 +4,29 @@
 //! `place.rs` finds the store, `terminal.rs` knows the streams.
 
 mod add;
+mod backup;
 mod cancel;
 mod clear;
 mod cli;
 mod color;
-mod complete;
 mod completions;
 mod config;
 mod delete;
 mod dlq;
+mod doctor;
 mod edit;
 mod enqueue;
 mod escapes;
 mod exit;
 mod explain;
+mod first;
 mod flags;
+mod hints;
 mod init;
 mod keeper;
 mod list;
 mod logs;
+mod migrate;
 mod note;
 mod place;
 mod progress;
@@ -30,8 +34,11 @@ mod prune;
 mod purge;
 mod queue;
 mod reason;
+#[cfg(test)]
+mod reference;
 mod render;
 mod reset;
+mod restore;
 mod retry;
 mod run;
 mod show;
@@ -48,8 +55,6 @@ mod worker;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-
 use crate::cli::Cli;
 use crate::exit::{Exit, Failure};
 
@@ -59,8 +64,10 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|verb| verb == keeper::VERB) {
         return keeper::main(arguments.into_iter().skip(1));
     }
-    // Answers a shell that completes our words, and exits; otherwise does nothing.
-    clap_complete::CompleteEnv::with_factory(Cli::command).var(completions::VARIABLE).complete();
+    // Before any thread: a shell that asks for completions runs no verb.
+    if completions::answer() {
+        return Exit::Done.into();
+    }
     let cli = match Cli::read(arguments) {
         Ok(cli) => cli,
         Err(error) => return exit::refuse_usage(&error),

@@ -27,13 +27,15 @@ impl Place {
             None => default_path()?,
         };
         if path.as_os_str().is_empty() {
-            return Err(Failure::usage("the path of the database is empty"));
+            return Err(Failure::usage("the path of the database is empty")
+                .hint("name a file with --db or QUEUECTL_DB"));
         }
         if path.to_string_lossy().contains("://") {
             return Err(Failure::usage(format!(
                 "{} is a URL; --db takes the path of a file",
                 path.display()
-            )));
+            ))
+            .hint("the store is an SQLite file, such as --db ./queue.db"));
         }
         let path = std::path::absolute(&path)
             .map_err(|error| Failure::usage(format!("bad database path {}: {error}", path.display())))?;
@@ -63,7 +65,7 @@ impl Place {
 /// A store that cannot be opened, and the way out where its message names none.
 fn unusable(error: StoreError) -> Failure {
     let failure = Failure::from(error);
-    if failure.message.contains("--db") {
+    if failure.hint.is_some() || failure.message.contains("--db") {
         return failure;
     }
     failure.hint("--db FILE or QUEUECTL_DB names another database")
@@ -93,7 +95,7 @@ pub fn environment() -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the CLI reads the environment")]
-fn current_dir() -> Option<PathBuf> {
+pub fn current_dir() -> Option<PathBuf> {
     env::current_dir().ok()
 }
 

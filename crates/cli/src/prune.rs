@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use queuectl::core::query::Filter;
 use queuectl::core::state::Shown;
 
-use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::flags::duration;
 use crate::list::{parse_state, queue_name};
@@ -25,10 +23,10 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     older_than: Duration,
     /// completed, dead or cancelled (repeatable) [default: completed and cancelled]
-    #[arg(long, short, add = ArgValueCompleter::new(complete::states))]
+    #[arg(long, short)]
     state: Vec<String>,
     /// Of this queue only
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
 }
 

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use queuectl::core::time::Timestamp;
 use queuectl::json::to_line;
 use queuectl::view::{PercentilesView, RunsView, StatsGatherer, StatsView};
 
-use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::flags::duration;
 use crate::list::queue_name;
@@ -26,7 +24,7 @@ pub struct Arguments {
     #[arg(long, short, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     window: Duration,
     /// Of this queue only
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
     /// One JSON object
     #[arg(long)]

@@ -14,7 +14,10 @@ use crate::watch::{self, Form, Watch};
 use crate::when::Times;
 
 /// Counts of every state, and the active workers
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
+#[command(after_help = "Examples:
+  queuectl status
+  queuectl status --json")]
 pub struct Arguments {
     /// One JSON object
     #[arg(long, visible_alias = "jsonl")]

@@ -1,12 +1,10 @@
 //! The jobs that a verb is about: words that name them, and flags that narrow them down.
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use queuectl::core::id::JobId;
 use queuectl::core::query::Filter;
 use queuectl::{Client, Selector};
 
-use crate::complete;
 use crate::exit::{Exit, Failure};
 use crate::flags::pair;
 use crate::list::{parse_state, queue_name};
@@ -16,7 +14,7 @@ use crate::place::Place;
 #[derive(Debug, Default, Args)]
 pub struct Target {
     /// Ids, beginnings of generated ones, `last`, `last:N`, or `all`
-    #[arg(value_name = "JOB", add = ArgValueCompleter::new(complete::jobs))]
+    #[arg(value_name = "JOB")]
     jobs: Vec<String>,
     #[command(flatten)]
     which: Which,
@@ -27,10 +25,10 @@ pub struct Target {
 #[command(next_help_heading = "Which jobs")]
 pub struct Which {
     /// In this state
-    #[arg(long, short, visible_alias = "status", add = ArgValueCompleter::new(complete::states))]
+    #[arg(long, short, visible_alias = "status")]
     pub state: Option<String>,
     /// Of this queue
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     pub queue: Option<String>,
     /// With this tag (repeatable: with all of them)
     #[arg(long = "tag", value_name = "K=V", value_parser = pair)]

@@ -97,6 +97,13 @@ pub const READERS: usize = 2;
 /// Jobs cancelled, brought back or deleted in one transaction; more go in steps.
 pub const CHANGE_BATCH_MAX: usize = 1_000;
 
+/// Free space, in bytes, below which `doctor` warns.
+pub const DISK_FREE_WARNING_BYTES: u64 = 1024 * 1024 * 1024;
+/// Free space, in bytes, below which it is a problem.
+pub const DISK_FREE_PROBLEM_BYTES: u64 = 64 * 1024 * 1024;
+/// A job may have been changed so much later than it is now before the clock is suspected.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
 // --- The keeper and what a job prints ---
 
 /// Output kept in the store itself, in bytes of one stream; more goes to a file.
@@ -166,3 +173,9 @@ pub const LOGS_PIECES_MAX: usize = 16;
 pub const LOGS_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Read at once from what was kept of a job's output, in bytes.
 pub const OUTPUT_READ_BYTES: usize = 64 * 1024;
+// --- The command line ---
+
+/// Most ids that a shell is offered for completion: the newest ones.
+pub const COMPLETION_IDS_MAX: usize = 50;
+/// A completion that the store has not answered by then offers nothing.
+pub const COMPLETION_WAIT_MAX: Duration = Duration::from_millis(500);

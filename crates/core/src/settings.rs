@@ -11,7 +11,6 @@ use crate::duration::{format_duration, parse_duration};
 use crate::job::JobSpec;
 use crate::limits;
 use crate::queue::QueueName;
-use crate::spelling::did_you_mean;
 
 /// What values a key takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +105,7 @@ pub const KEYS: &[Key] = &[
 /// Why a key or a value is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingError {
-    #[error("there is no key `{given}`{}; the keys are: {}", did_you_mean(given, key_names()), key_names().join(", "))]
+    #[error("there is no key `{given}`; the keys are: {}", key_names().join(", "))]
     UnknownKey { given: String },
     #[error("`{value}` is no value for {key}: {expected}")]
     BadValue { key: &'static str, value: String, expected: String },

@@ -14,6 +14,12 @@ pub fn pid_namespace() -> io::Result<u64> {
     Ok(std::fs::metadata("/proc/self/ns/pid")?.ino())
 }
 
+/// Bytes that this user may still write where a path lies.
+pub fn free_bytes(path: &std::path::Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail * found.f_frsize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@
 //! ```
 
 mod client;
+mod doctor;
 mod error;
 pub mod json;
 mod open;
@@ -34,7 +35,7 @@ pub use client::{
     Selector, SelectorError, StopWait, Waiter,
 };
 pub use error::{EnqueueError, Error};
-pub use open::{Access, open};
+pub use open::{Access, BackupReport, Examination, backup, examine, open, restore, schema_versions};
 pub use queuectl_core as core;
 pub use request::{Enqueuer, JobRequest, RequestError};
 pub use worker::{Worker, WorkerOptions, WorkerReport};

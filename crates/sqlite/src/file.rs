@@ -46,6 +46,11 @@ pub fn exists(path: &Path) -> StoreResult<bool> {
             what: format!("{} is a directory, not a database file", path.display()),
             source: None,
         }),
+        // SQLite would write its journal beside a device.
+        Ok(found) if !found.is_file() => Err(StoreError::Unavailable {
+            what: format!("{} is a device, a pipe or a socket, not a database file", path.display()),
+            source: None,
+        }),
         Ok(found) => Ok(found.len() > 0),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(StoreError::unavailable(format!("cannot look at {}", path.display()), error)),

@@ -12,6 +12,7 @@ mod failure;
 mod file;
 mod insert;
 mod jobs;
+pub mod keep;
 mod open;
 mod queues;
 mod random;

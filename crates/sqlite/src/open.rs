@@ -135,7 +135,7 @@ impl SqliteStore {
 }
 
 /// `<database>.<what>`.
-fn beside(path: &Path, what: &str) -> PathBuf {
+pub fn beside(path: &Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(what);
@@ -155,7 +155,7 @@ fn named(error: StoreError, path: &Path) -> StoreError {
 }
 
 /// A connection as every one of ours is set.
-fn connect(path: &Path) -> StoreResult<Connection> {
+pub fn connect(path: &Path) -> StoreResult<Connection> {
     let open = || -> Result<Connection, Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;

@@ -16,7 +16,7 @@ use crate::rows;
 use crate::settle::settle_one;
 
 /// Of this binary: the schema it makes, and the oldest binaries (by their schema) that may read and write it.
-const VERSION: i64 = 1;
+pub const VERSION: i64 = 1;
 const MIN_READER: i64 = 1;
 const MIN_WRITER: i64 = 1;
 

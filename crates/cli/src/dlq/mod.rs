@@ -13,6 +13,7 @@ use crate::place::Place;
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// List dead jobs
+    #[command(after_help = "Examples:\n  queuectl dlq list\n  queuectl dlq list --queue mail --json")]
     List(list::Arguments),
     Retry(retry::Arguments),
     Purge(purge::Arguments),

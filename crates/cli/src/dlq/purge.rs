@@ -1,11 +1,9 @@
 //! `dlq purge`: deletes dead jobs for good.
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use queuectl::core::query::Filter;
 use queuectl::core::state::Shown;
 
-use crate::complete;
 use crate::exit::Outcome;
 use crate::flags::pair;
 use crate::list::queue_name;
@@ -17,7 +15,7 @@ use crate::purge::{Purge, purge};
 #[command(after_help = "Examples:\n  queuectl dlq purge\n  queuectl dlq purge --queue mail --yes")]
 pub struct Arguments {
     /// Of this queue only
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Option<String>,
     /// With this tag only
     #[arg(long = "tag", value_name = "K=V", value_parser = pair)]

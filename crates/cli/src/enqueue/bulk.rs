@@ -179,7 +179,9 @@ async fn check_all(
         faults.push(format!("and {} more", wrong - faults.len() as u64));
     }
     if wrong > 0 && !bulk.skip_invalid {
-        return Err(Failure::usage(faults.join("\n"))
+        // Only doubles: refused as a job that is there already is.
+        let exit = if checker.duplicates == wrong { Exit::Refused } else { Exit::Usage };
+        return Err(Failure::new(exit, faults.join("\n"))
             .hint("nothing was enqueued; --skip-invalid takes the good lines and reports the others"));
     }
     if wrong > 0 {
@@ -220,12 +222,22 @@ struct Checker<'a> {
     seen: HashSet<(u64, u64)>,
     keys: (RandomState, RandomState),
     notes: BTreeSet<String>,
+    /// Lines whose id was on a line before.
+    duplicates: u64,
 }
 
 impl<'a> Checker<'a> {
     fn new(bulk: &'a Bulk, enqueuer: &'a Enqueuer, settings: &'a Settings) -> Checker<'a> {
         let keys = (RandomState::new(), RandomState::new());
-        Checker { bulk, enqueuer, settings, seen: HashSet::new(), keys, notes: BTreeSet::new() }
+        Checker {
+            bulk,
+            enqueuer,
+            settings,
+            seen: HashSet::new(),
+            keys,
+            notes: BTreeSet::new(),
+            duplicates: 0,
+        }
     }
 
     /// The job of a line; none if it is blank JSON. Else what is wrong with the line.
@@ -247,7 +259,8 @@ impl<'a> Checker<'a> {
         if !job.generated {
             let id = job.id.as_str();
             if !self.seen.insert((self.keys.0.hash_one(id), self.keys.1.hash_one(id))) {
-                return Err(wrong(format!("the id `{id}` is there twice, here for the second time")));
+                self.duplicates += 1;
+                return Err(wrong(format!("job `{id}` already exists, on a line before")));
             }
         }
         Ok(Some(job))
@@ -259,11 +272,13 @@ impl<'a> Checker<'a> {
         if bytes.trim_ascii().is_empty() {
             return Ok(None);
         }
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| format!("line {number}: it is not UTF-8 at byte {}", error.valid_up_to() + 1))?;
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let column = error.valid_up_to() + 1;
+            format!("invalid JSON at line {number} column {column}: it is not UTF-8")
+        })?;
         let parsed = JobRequest::from_json(text).map_err(|error| match error {
             queuectl::RequestError::Json { column, what, .. } => {
-                format!("line {number} column {column}: invalid JSON: {}", clean(&what))
+                format!("invalid JSON at line {number} column {column}: {}", clean(&what))
             }
             other => format!("line {number}: {}", clean(&other.to_string())),
         })?;

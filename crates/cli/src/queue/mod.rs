@@ -3,11 +3,9 @@
 mod show;
 
 use clap::{Args, Subcommand};
-use clap_complete::ArgValueCompleter;
 use queuectl::json::to_line;
 use queuectl::view::QueueView;
 
-use crate::complete;
 use crate::exit::{Exit, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
@@ -36,7 +34,8 @@ pub struct ListArguments {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  queuectl queue pause mail\n  queuectl queue resume mail")]
 pub struct NameArguments {
-    #[arg(default_value = queuectl::core::queue::DEFAULT_QUEUE, add = ArgValueCompleter::new(complete::queues))]
+    /// Its name
+    #[arg(default_value = queuectl::core::queue::DEFAULT_QUEUE)]
     queue: String,
 }
 

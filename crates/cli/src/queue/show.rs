@@ -1,13 +1,11 @@
 //! `queue show`: one queue with its jobs, its workers and the settings in force.
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use queuectl::core::settings::KEYS;
 use queuectl::core::spelling::did_you_mean;
 use queuectl::json::to_line;
 use queuectl::view::{QueueDetailView, SettingView};
 
-use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
@@ -18,7 +16,8 @@ use crate::terminal::{clean, print, print_line};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  queuectl queue show mail\n  queuectl queue show --json")]
 pub struct Arguments {
-    #[arg(default_value = queuectl::core::queue::DEFAULT_QUEUE, add = ArgValueCompleter::new(complete::queues))]
+    /// Its name
+    #[arg(default_value = queuectl::core::queue::DEFAULT_QUEUE)]
     queue: String,
     /// One JSON object
     #[arg(long)]

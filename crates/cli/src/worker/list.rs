@@ -11,6 +11,9 @@ use crate::terminal::{complain, print, print_line};
 use crate::when::Times;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  queuectl worker list
+  queuectl worker list --json")]
 pub struct Arguments {
     /// One JSON array
     #[arg(long)]

@@ -3,6 +3,7 @@
 mod list;
 mod start;
 mod stop;
+mod unit;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub enum Verb {
     /// List running workers
     #[command(visible_alias = "status")]
     List(list::Arguments),
+    Unit(unit::Arguments),
 }
 
 pub async fn run(place: &Place, verb: Verb, umask: u32) -> Outcome {
@@ -26,6 +28,7 @@ pub async fn run(place: &Place, verb: Verb, umask: u32) -> Outcome {
         Verb::Start(arguments) => start::run(place, arguments, umask).await,
         Verb::Stop(arguments) => stop::run(place, &arguments).await,
         Verb::List(arguments) => list::run(place, &arguments).await,
+        Verb::Unit(arguments) => unit::run(place, &arguments),
     }
 }
 

@@ -7,17 +7,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::Args;
-use clap_complete::ArgValueCompleter;
 use queuectl::core::limits::{SECOND_SIGNAL_AFTER, SLOTS_MAX};
 use queuectl::core::store::StopMode;
 use queuectl::{Client, Worker};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{options, this_program};
-use crate::complete;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
+use crate::note::unless_known;
 use crate::place::{Place, variable};
 use crate::terminal::{complain, print_line};
 
@@ -26,12 +26,16 @@ const REGISTER_MAX: Duration = Duration::from_secs(20);
 
 /// Run jobs, in the foreground unless --detach
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  queuectl worker start --count 4\n  queuectl worker start --queue mail --detach\n  \
+    queuectl worker start --drain"
+)]
 pub struct Arguments {
     /// Jobs at once
     #[arg(long, short, default_value_t = 1)]
     count: usize,
     /// Only jobs of this queue (repeatable)
-    #[arg(long, short, add = ArgValueCompleter::new(complete::queues))]
+    #[arg(long, short)]
     queue: Vec<String>,
     /// Exit once nothing is left to run
     #[arg(long)]
@@ -59,6 +63,7 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     options.queues = arguments.queue.iter().cloned().map(queue_name).collect::<Result<_, _>>()?;
     options.drain = arguments.drain;
     let client = place.open().await?;
+    unless_known(&client, &options.queues).await?;
     if arguments.detach {
         if let Some(job) = variable("QUEUECTL_JOB_ID") {
             let job = job.to_string_lossy().into_owned();
@@ -84,6 +89,13 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
         if arguments.count == 1 { "slot" } else { "slots" },
         std::process::id()
     ));
+    tell_manager(&[NotifyState::Ready, NotifyState::Status("running jobs")]);
+    let mut stopping = stop.clone();
+    tokio::spawn(async move {
+        if stopping.changed().await.is_ok() {
+            tell_manager(&[NotifyState::Stopping, NotifyState::Status("finishing the running jobs")]);
+        }
+    });
     let report = worker.run(stop).await?;
     complain(&format!(
         "Worker stopped after {} {}.",
@@ -125,6 +137,11 @@ fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
         }
     });
     Ok(receiver)
+}
+
+/// Tells whoever manages this service, if anybody does.
+fn tell_manager(states: &[NotifyState]) {
+    let _ = sd_notify::notify(states);
 }
 
 fn log_to_stderr() {

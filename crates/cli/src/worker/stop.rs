@@ -14,6 +14,10 @@ use crate::terminal::{complain, print_line};
 
 /// Stop the running workers; each finishes its jobs first
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  queuectl worker stop
+  queuectl worker stop --timeout 30s
+  queuectl worker stop --force")]
 pub struct Arguments {
     /// At once: TERM, grace, KILL; their jobs are given back
     #[arg(long)]

@@ -12,7 +12,7 @@ fn every_mistake_has_its_code_and_its_words() {
     stage.enqueue("done", "true");
     stage.run(&["cancel", "done"]);
     let cases: &[(&[&str], i32, &str)] = &[
-        (&[], 2, "a command is missing"),
+        (&["worker"], 2, "a command is missing"),
         (&["bogus"], 2, "unrecognized subcommand"),
         (&["list", "--bogus"], 2, "unexpected argument"),
         (&["enqueue"], 2, "nothing to enqueue"),

@@ -3,8 +3,12 @@
 mod beyond;
 mod bulk;
 mod changing;
+mod completing;
 mod crash;
+mod dialects;
 mod errors;
+mod junk;
+mod keeping;
 mod listing;
 mod logs;
 mod part_a;

@@ -12,17 +12,9 @@ fn parse(text: &str) -> Value {
 }
 
 #[test]
-fn help_and_errors_read_as_agreed() {
+fn tables_read_as_agreed() {
     let stage = Stage::new();
-    for (name, arguments) in [
-        ("help", &["--help"][..]),
-        ("help-enqueue", &["enqueue", "--help"]),
-        ("help-worker-start", &["worker", "start", "--help"]),
-        ("help-list", &["list", "--help"]),
-        ("config-list", &["config", "list"]),
-    ] {
-        insta::assert_snapshot!(name, stage.run(arguments));
-    }
+    insta::assert_snapshot!("config-list", stage.run(&["config", "list"]));
     let status = stage.run(&["status"]).replace(&*stage.database.to_string_lossy(), "DATABASE");
     insta::assert_snapshot!("status", status);
 }

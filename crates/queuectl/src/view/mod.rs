@@ -5,6 +5,7 @@
 
 mod attempt;
 mod counts;
+mod doctor;
 mod job;
 mod log;
 mod reason;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use attempt::{AttemptView, OutputView};
 pub use counts::StateCounts;
+pub use doctor::{DoctorView, Finding};
 pub use job::{JobDetailView, JobView};
 pub use log::LogView;
 pub use reason::{ExplainView, Facts, Reason};

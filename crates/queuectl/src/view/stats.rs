@@ -171,9 +171,9 @@ impl Runs {
             _ => {}
         }
         let Some(started_at) = ran.started_at else { return };
-        self.run.saturating_record(ran.ended_at.since(started_at).as_millis() as u64);
+        record(&mut self.run, ran.ended_at.since(started_at));
         if ran.number == 1 {
-            self.wait.saturating_record(started_at.since(ran.due_at).as_millis() as u64);
+            record(&mut self.wait, started_at.since(ran.due_at));
         }
     }
 
@@ -208,6 +208,12 @@ fn failure(outcome: &Outcome) -> Option<String> {
         Outcome::CouldNotStart { .. } => Some("could not start".to_owned()),
         other => Some(other.describe()),
     }
+}
+
+/// Grows with the values, as `saturating_record` would not.
+fn record(histogram: &mut Histogram<u64>, duration: Duration) {
+    let recorded = histogram.record(duration.as_millis() as u64);
+    debug_assert!(recorded.is_ok(), "a histogram takes any duration of milliseconds");
 }
 
 fn rounded(number: f64) -> f64 {
@@ -254,6 +260,18 @@ mod tests {
         assert_eq!(failures, [("exit code 7", 2), ("timed out", 1)]);
         assert_eq!(view.course.iter().sum::<u64>(), 103);
         assert_eq!(view.queues.len(), 1);
+    }
+
+    #[test]
+    fn long_runs_are_not_cut() {
+        let at = Timestamp::from_millis;
+        let mut gatherer = StatsGatherer::new(at(0), at(10_000_000));
+        gatherer.add(&ran(1, Outcome::Exited { code: 0 }, 60_000, 3_600_000, Some(State::Completed)));
+        let total = gatherer.view(None).total;
+        let near = |seen: Option<Number>, seconds: f64| {
+            seen.is_some_and(|seen| (seen.0 - seconds).abs() <= seconds / 500.0)
+        };
+        assert!(near(total.wait_seconds.p50, 60.0) && near(total.run_seconds.p99, 3_600.0), "{total:?}");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use queuectl_exec::protocol;
 
 /// Variables of ours begin so; a worker's own never reach its jobs.
 pub const OUR_PREFIX: &str = "QUEUECTL_";
+/// By these a service manager speaks with the worker, and with nobody else.
+const MANAGERS: [&[u8]; 3] = [b"NOTIFY_SOCKET", b"WATCHDOG_PID", b"WATCHDOG_USEC"];
 
 /// What a worker lends its jobs.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +55,7 @@ fn environment(claim: &Claim, slot: u32, surroundings: &Surroundings) -> Vec<(Ve
     let mut variables: BTreeMap<Vec<u8>, Vec<u8>> = surroundings
         .environment
         .iter()
-        .filter(|(name, _)| !name.starts_with(OUR_PREFIX.as_bytes()))
+        .filter(|(name, _)| !name.starts_with(OUR_PREFIX.as_bytes()) && !MANAGERS.contains(&name.as_slice()))
         .cloned()
         .collect();
     let spec = &claim.job.spec;

@@ -1,0 +1,132 @@
+//! `worker unit`: a systemd unit, so that workers start at boot.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use queuectl::core::limits::SLOTS_MAX;
+
+use super::this_program;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::list::queue_name;
+use crate::place::{Place, home, variable};
+use crate::terminal::{complain, print, print_line};
+
+/// Where units of the system lie.
+const SYSTEM_UNITS: &str = "/etc/systemd/system";
+const UNIT: &str = "queuectl.service";
+
+/// Print a systemd unit that runs a worker from boot on, or install it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  queuectl worker unit --user --count 4\n  queuectl worker unit --user --install\n  \
+    sudo queuectl --db /var/lib/queuectl/queue.db worker unit --install"
+)]
+pub struct Arguments {
+    /// For this user's own systemd, not the system's
+    #[arg(long)]
+    user: bool,
+    /// Jobs at once
+    #[arg(long, short, default_value_t = 1)]
+    count: usize,
+    /// Only jobs of this queue (repeatable)
+    #[arg(long, short)]
+    queue: Vec<String>,
+    /// Put it in place, and say what is left to do
+    #[arg(long)]
+    install: bool,
+}
+
+pub fn run(place: &Place, arguments: &Arguments) -> Outcome {
+    if arguments.count == 0 || arguments.count > SLOTS_MAX {
+        return Err(Failure::usage(format!(
+            "--count is {}; it is a number from 1 to {SLOTS_MAX}",
+            arguments.count
+        ))
+        .hint("--count 4 runs four jobs at once"));
+    }
+    for name in &arguments.queue {
+        queue_name(name.clone())?;
+    }
+    let unit = unit(&this_program()?, &place.path, arguments);
+    if !arguments.install {
+        print(&unit)?;
+        return Ok(Exit::Done);
+    }
+    let dir = if arguments.user { user_units() } else { PathBuf::from(SYSTEM_UNITS) };
+    let path = dir.join(UNIT);
+    let failed = |error: std::io::Error| {
+        Failure::new(Exit::Unavailable, format!("cannot write {}: {error}", path.display()))
+            .hint("--user installs it for you alone; without --install it is only printed")
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(there) if there == unit => {}
+        Ok(_) => {
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("{} is there already, and differs", path.display()),
+            )
+            .hint("look at it, and remove it if it may go"));
+        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Err(_) => {
+            std::fs::create_dir_all(&dir).map_err(failed)?;
+            std::fs::write(&path, &unit).map_err(failed)?;
+        }
+    }
+    print_line(&format!("Installed {}", path.display()))?;
+    let user = if arguments.user { "--user " } else { "" };
+    complain(&format!("Now: systemctl {user}daemon-reload && systemctl {user}enable --now queuectl"));
+    if arguments.user {
+        complain("To run while you are not logged in: loginctl enable-linger");
+    }
+    Ok(Exit::Done)
+}
+
+fn user_units() -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let config = variable("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || PathBuf::from(std::ffi::OsString::from_vec(home())).join(".config");
+    config.unwrap_or_else(home).join("systemd/user")
+}
+
+fn unit(program: &Path, database: &Path, arguments: &Arguments) -> String {
+    let mut command = vec![
+        quoted(&program.to_string_lossy()),
+        "--db".to_owned(),
+        quoted(&database.to_string_lossy()),
+        "worker start --count".to_owned(),
+        arguments.count.to_string(),
+    ];
+    for queue in &arguments.queue {
+        command.extend(["--queue".to_owned(), quoted(queue)]);
+    }
+    let target = if arguments.user { "default.target" } else { "multi-user.target" };
+    format!(
+        "[Unit]\nDescription=queuectl worker\nDocumentation=man:queuectl(1)\n\n\
+         [Service]\nType=notify\nNotifyAccess=main\nExecStart={}\n\
+         # A stop is told to the worker alone: it lets the running jobs finish, and its keeper with them.\n\
+         KillMode=mixed\nTimeoutStopSec=15min\n\
+         # A job that needs too much memory fails by itself.\n\
+         OOMPolicy=continue\nRestart=on-failure\nRestartSec=1s\n\n\
+         [Install]\nWantedBy={target}\n",
+        command.join(" ")
+    )
+}
+
+/// A word as systemd reads it: `%` and `$` stand for themselves.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let mut text = String::from("\"");
+    for c in word.chars() {
+        match c {
+            '%' | '$' => text.extend([c, c]),
+            '"' | '\\' => text.extend(['\\', c]),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
+        }
+    }
+    text + "\""
+}

@@ -1,0 +1,190 @@
+//! Looking after a store: what is amiss, and what to do about it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+
+use queuectl_core::limits::{CLOCK_SLACK, DISK_FREE_PROBLEM_BYTES, DISK_FREE_WARNING_BYTES};
+use queuectl_core::store::{StoreResult, WorkerRow};
+use queuectl_core::time::Timestamp;
+use queuectl_exec::rundir::{self, Kind};
+
+use crate::client::Client;
+use crate::open::{Examination, examine};
+use crate::view::{DoctorView, Finding};
+
+impl Client {
+    /// Looks for everything that can be amiss. Changes nothing. `version`: of the program that asks.
+    pub async fn examine(&self, version: &str) -> StoreResult<DoctorView> {
+        let place = self.place();
+        let path = Path::new(&place.name);
+        let seen = examine(path).await?;
+        let now = self.now().await?;
+        let workers = self.live_workers().await?;
+        let mut findings =
+            vec![Finding::ok("version", format!("queuectl {version}, schema {}", seen.schema))];
+        findings.push(integrity(&seen));
+        findings.push(counts(&seen));
+        findings.extend(modes(path, &place.run_dir, &place.out_dir));
+        findings.push(free_space(path));
+        findings.extend(self.claims(&place.run_dir).await?);
+        findings.extend(processes(&place.run_dir, &workers, version));
+        let quiet = self.store.owners().await?.is_empty() && !any_left(&place.run_dir);
+        findings.extend(outputs(&seen, &place.out_dir, quiet));
+        findings.push(clock(&seen, now));
+        Ok(DoctorView::new(place.name, findings))
+    }
+
+    /// Claims whose keeper is not alive.
+    async fn claims(&self, run_dir: &Path) -> StoreResult<Vec<Finding>> {
+        let mut lost = Vec::new();
+        for owner in self.store.owners().await? {
+            if !rundir::is_alive(run_dir, Kind::Keeper, &owner).unwrap_or(true) {
+                lost.extend(
+                    self.store.claims_of(&owner).await?.into_iter().map(|claim| claim.job.id.to_string()),
+                );
+            }
+        }
+        if lost.is_empty() {
+            return Ok(vec![Finding::ok(
+                "claims",
+                "every running job has a keeper that is alive".to_owned(),
+            )]);
+        }
+        lost.truncate(10);
+        let message =
+            format!("jobs are marked as running, but whoever ran them is gone: {}", lost.join(", "));
+        Ok(vec![Finding::warning("claims", message, "any worker brings them back; `queuectl worker start`")])
+    }
+}
+
+fn integrity(seen: &Examination) -> Finding {
+    match seen.damage.first() {
+        None => Finding::ok("integrity", "the database is sound".to_owned()),
+        Some(first) => Finding::problem(
+            "integrity",
+            format!("the database is damaged: {first}"),
+            "stop the workers, keep the file, and restore the latest backup with `queuectl restore`",
+        ),
+    }
+}
+
+fn counts(seen: &Examination) -> Finding {
+    match seen.miscounted.first() {
+        None => Finding::ok("counts", "the kept counts are right".to_owned()),
+        Some((what, kept, there)) => Finding::problem(
+            "counts",
+            format!("{kept} jobs are counted as {what}, and {there} are there"),
+            "another program has written to the database; `queuectl backup`, then report it",
+        ),
+    }
+}
+
+/// Others must not read commands and outputs, let alone change them.
+fn modes(database: &Path, run_dir: &Path, out_dir: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for path in [database, run_dir, out_dir] {
+        let Ok(found) = fs::metadata(path) else { continue };
+        let (mode, shown) = (found.mode() & 0o777, path.display());
+        if mode & 0o022 != 0 {
+            let message =
+                format!("{shown} can be changed by others (mode {mode:o}): they can run commands as you");
+            findings.push(Finding::problem("modes", message, &format!("chmod go-rwx {shown}")));
+        } else if mode & 0o044 != 0 {
+            let message = format!("{shown} can be read by others (mode {mode:o})");
+            findings.push(Finding::warning("modes", message, &format!("chmod go-rwx {shown}")));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("modes", "the files are yours alone".to_owned()));
+    }
+    findings
+}
+
+fn free_space(database: &Path) -> Finding {
+    let Ok(free) = queuectl_exec::machine::free_bytes(database) else {
+        let message = "the file system does not tell how much is free".to_owned();
+        return Finding::warning("space", message, "look at it with `df`");
+    };
+    let message = format!("{} MiB are free where the database lies", free / (1024 * 1024));
+    let hint = "`queuectl prune --older-than 7d`, or retain-completed, make room";
+    match free {
+        _ if free < DISK_FREE_PROBLEM_BYTES => Finding::problem("space", message, hint),
+        _ if free < DISK_FREE_WARNING_BYTES => Finding::warning("space", message, hint),
+        _ => Finding::ok("space", message),
+    }
+}
+
+/// Lock files of processes that are gone.
+fn left(run_dir: &Path) -> Vec<String> {
+    let entries = rundir::list(run_dir).unwrap_or_default().into_iter();
+    let dead = entries.filter(|entry| !rundir::is_alive(run_dir, entry.kind, &entry.id).unwrap_or(true));
+    dead.map(|entry| rundir::lock_name(entry.kind, &entry.id)).collect()
+}
+
+fn any_left(run_dir: &Path) -> bool {
+    !left(run_dir).is_empty()
+}
+
+fn processes(run_dir: &Path, workers: &[WorkerRow], version: &str) -> Vec<Finding> {
+    let slots: u32 = workers.iter().map(|worker| worker.slots).sum();
+    let mut findings = vec![Finding::ok("workers", format!("{slots} slots in {} processes", workers.len()))];
+    let left = left(run_dir);
+    if !left.is_empty() {
+        let message = format!("processes that died have left {} in {}", left.join(", "), run_dir.display());
+        findings.push(Finding::warning(
+            "left",
+            message,
+            "any worker cleans up; `queuectl worker start --drain`",
+        ));
+    }
+    for worker in workers.iter().filter(|worker| worker.version != version) {
+        let message = format!("worker {} is queuectl {}, this is {version}", worker.id, worker.version);
+        findings.push(Finding::warning("worker_version", message, "restart it once its jobs allow"));
+    }
+    findings
+}
+
+/// `quiet`: nobody runs anything whose output is not named yet.
+fn outputs(seen: &Examination, out_dir: &Path, quiet: bool) -> Vec<Finding> {
+    let named: HashSet<&str> = seen.outputs.iter().map(String::as_str).collect();
+    let there: HashSet<String> = fs::read_dir(out_dir)
+        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+        .unwrap_or_default();
+    let mut findings = Vec::new();
+    let missing: Vec<&str> = named.iter().copied().filter(|name| !there.contains(*name)).take(10).collect();
+    if !missing.is_empty() {
+        let message = format!("output files are missing from {}: {}", out_dir.display(), missing.join(", "));
+        findings.push(Finding::problem("outputs", message, "a backup may have them"));
+    }
+    let mut stray: Vec<&String> = there.iter().filter(|name| !named.contains(name.as_str())).collect();
+    if quiet && !stray.is_empty() {
+        stray.sort();
+        let message = format!(
+            "{} output files in {} belong to no job, such as {}",
+            stray.len(),
+            out_dir.display(),
+            stray[0]
+        );
+        findings.push(Finding::warning("stray_outputs", message, "they can be deleted"));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("outputs", format!("{} output files, all there", named.len())));
+    }
+    findings
+}
+
+fn clock(seen: &Examination, now: Timestamp) -> Finding {
+    let last = seen.last_change.map(Timestamp::from_millis);
+    let ahead = last.map(|last| last.since(now)).filter(|ahead| *ahead > CLOCK_SLACK);
+    match ahead {
+        None => Finding::ok("clock", format!("it is {now}")),
+        Some(ahead) => Finding::warning(
+            "clock",
+            format!("it is {now}, and a job was changed {}s later than that", Duration::as_secs(&ahead)),
+            "set the clock; delayed jobs wait until it has caught up",
+        ),
+    }
+}

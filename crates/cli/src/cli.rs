@@ -9,8 +9,8 @@ use crate::exit::{Exit, Outcome};
 use crate::place::Place;
 use crate::{
     add, backup, cancel, clear, color, completions, config, delete, dlq, doctor, edit, enqueue, explain,
-    first, init, list, logs, migrate, prune, queue, reset, restore, retry, run, show, stats, status, wait,
-    worker,
+    first, init, list, logs, migrate, prune, queue, reset, restore, retry, run, show, stats, status, top,
+    wait, worker,
 };
 
 /// A durable background-job queue: enqueue commands, run workers, retry failures, keep what fails for good.
@@ -44,6 +44,7 @@ enum Verb {
     Explain(explain::Arguments),
     Logs(logs::Arguments),
     Stats(stats::Arguments),
+    Top(top::Arguments),
     Wait(wait::Arguments),
     Cancel(cancel::Arguments),
     Retry(retry::Arguments),
@@ -107,6 +108,7 @@ impl Cli {
             Verb::Show(arguments) => show::run(&place, arguments).await,
             Verb::Explain(arguments) => explain::run(&place, arguments).await,
             Verb::Stats(arguments) => stats::run(&place, arguments).await,
+            Verb::Top(arguments) => top::run(&place, arguments).await,
             Verb::Logs(arguments) => logs::run(&place, arguments).await,
             Verb::Cancel(arguments) => cancel::run(&place, arguments).await,
             Verb::Retry(arguments) => retry::run(&place, arguments).await,

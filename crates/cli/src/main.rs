@@ -47,6 +47,7 @@ mod status;
 mod table;
 mod target;
 mod terminal;
+mod top;
 mod wait;
 mod watch;
 mod when;

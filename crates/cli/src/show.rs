@@ -42,7 +42,7 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
 }
 
 /// Every field that says something, one a line, then the attempts.
-fn render(view: &JobDetailView) -> String {
+pub fn render(view: &JobDetailView) -> String {
     let job = &view.job;
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>| {

@@ -41,13 +41,18 @@ fn relative(millis: i64) -> String {
         return "now".to_owned();
     }
     let seconds = if millis > 0 { (millis + 999) / 1000 } else { -millis / 1000 };
-    let amount = match seconds {
+    let amount = amount(seconds);
+    if millis > 0 { format!("in {amount}") } else { format!("{amount} ago") }
+}
+
+/// A length of time in its largest unit: "3m".
+pub fn amount(seconds: i64) -> String {
+    match seconds {
         ..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m", seconds / 60),
         3_600..172_800 => format!("{}h", seconds / 3_600),
         _ => format!("{}d", seconds / 86_400),
-    };
-    if millis > 0 { format!("in {amount}") } else { format!("{amount} ago") }
+    }
 }
 
 #[cfg(test)]

@@ -179,3 +179,33 @@ pub const OUTPUT_READ_BYTES: usize = 64 * 1024;
 pub const COMPLETION_IDS_MAX: usize = 50;
 /// A completion that the store has not answered by then offers nothing.
 pub const COMPLETION_WAIT_MAX: Duration = Duration::from_millis(500);
+/// `top` draws at most this often.
+pub const TOP_DRAW_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// How often `top` looks at the store even if nobody rang.
+pub const TOP_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Rung for, it looks again after this long at the earliest.
+pub const TOP_LOOK_INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// A look that took so long is followed by a rest this many times as long.
+pub const TOP_REST_FACTOR: u32 = 9;
+/// Most jobs in the list of `top`: the newest.
+pub const TOP_JOBS_MAX: usize = 200;
+/// Most jobs that `top` looks through for typed words: the newest.
+pub const TOP_SEARCHED_MAX: usize = 10_000;
+/// Most running jobs that `top` tells of.
+pub const TOP_RUNNING_MAX: usize = 1_000;
+/// Longest command or reason in `top`, in characters.
+pub const TOP_TEXT_CHARS_MAX: usize = 256;
+/// Longest filter typed into `top`, in characters.
+pub const TOP_FILTER_CHARS_MAX: usize = 128;
+/// Lines of a job's output that `top` holds.
+pub const TOP_OUTPUT_LINES_MAX: usize = 1_000;
+/// A longer line, in columns, goes on in another.
+pub const TOP_LINE_CHARS_MAX: usize = 2_000;
+/// Of an ended attempt's output, bytes of each stream that `top` reads, from the end.
+pub const TOP_OUTPUT_BYTES_MAX: u64 = 64 * 1024;
+/// Of a running job's output, bytes that `top` takes between two drawings; the job's keeper drops the rest for it.
+pub const TOP_LIVE_BYTES_MAX: usize = 256 * 1024;
+/// Attempts in the details of `top`: the last.
+pub const TOP_ATTEMPTS_MAX: u32 = 10;
+/// News and keys that wait for `top` to take them.
+pub const TOP_NEWS_MAX: usize = 16;

@@ -18,4 +18,5 @@ mod stage;
 mod terminal;
 mod tmux;
 mod together;
+mod top;
 mod verbs;

@@ -25,6 +25,11 @@ impl Client {
         Ok(Pages { client: self.clone(), filter, after, left: limit.unwrap_or(usize::MAX) })
     }
 
+    /// One page of the jobs that the filter means, newest first, from before this place on.
+    pub async fn newest(&self, filter: &Filter, before: Option<i64>, rows: usize) -> StoreResult<Vec<Job>> {
+        self.store.list(filter, Page { order: Order::NewestFirst, after: before, rows }).await
+    }
+
     /// The place right before the newest so many; `None` if there are not more.
     async fn before_newest(&self, filter: &Filter, limit: usize) -> StoreResult<Option<i64>> {
         let (mut after, mut seen) = (None, 0);

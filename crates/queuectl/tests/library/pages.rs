@@ -37,6 +37,20 @@ async fn pages_are_the_listing_in_pieces() {
 }
 
 #[tokio::test]
+async fn the_newest_come_first_and_go_on_from_a_place() {
+    let place = Place::new().await;
+    place.enqueue(&["a", "b", "c", "d"]).await;
+    let newest = async |before, rows| {
+        let jobs = place.client.newest(&Filter::default(), before, rows).await.expect("the store works");
+        let ids: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
+        (ids, jobs.last().map(|job| job.seq))
+    };
+    let (ids, before) = newest(None, 3).await;
+    assert_eq!(ids, ["d", "c", "b"]);
+    assert_eq!(newest(before, 3).await.0, ["a"]);
+}
+
+#[tokio::test]
 async fn changes_are_heard_of_both_topics() {
     let place = Place::new().await;
     let mut changes = place.client.changes().await.expect("the store works");

@@ -5,7 +5,7 @@ use queuectl::core::query::Filter;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
 use crate::progress::Progress;
-use crate::terminal::{confirm, print_line};
+use crate::terminal::{complain, confirm, print_line};
 
 /// What to delete.
 pub struct Purge {
@@ -31,6 +31,9 @@ pub async fn purge(place: &Place, purge: Purge) -> Outcome {
     if meant > 0 {
         let progress = Progress::new("Deleting jobs", Some(meant));
         deleted = place.open().await?.clear(filter, |step| progress.add(step)).await?;
+    }
+    if deleted < meant {
+        complain(&format!("Note: {} jobs that are marked as running were left alone", meant - deleted));
     }
     print_line(&format!("Deleted {deleted} {}", if deleted == 1 { "job" } else { "jobs" }))?;
     Ok(Exit::Done)

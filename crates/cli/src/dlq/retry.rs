@@ -32,11 +32,12 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         return retry(place, &ids, RetryScope::DeadOnly, Some(Exit::No)).await;
     }
     let dead = |filter: Filter| Filter { shown: Some(Shown::Dead), ..filter };
-    let target = if arguments.all { arguments.target.of_all() } else { arguments.target };
+    let all = arguments.all;
+    let target = if all { arguments.target.of_all() } else { arguments.target };
     let ids = match place.open_existing().await? {
         None => Vec::new(),
         Some(client) => match target.resolve_with(&client, dead).await {
-            Err(failure) if failure.exit == Exit::NotFound => Vec::new(),
+            Err(failure) if all && failure.exit == Exit::NotFound => Vec::new(),
             other => other?,
         },
     };

@@ -52,7 +52,8 @@ fn fields(job: &Job) -> Table {
     put("priority", Value::from(i64::from(spec.priority)));
     put("max_retries", Value::from(i64::from(spec.max_retries)));
     put("timeout", Value::from(spec.timeout.map_or("none".to_owned(), format_duration)));
-    put("run_at", Value::from(job.run_at.map_or("now".to_owned(), |at| at.to_string())));
+    let due = job.run_at.or(Some(job.due_at).filter(|_| job.retrying));
+    put("run_at", Value::from(due.map_or("now".to_owned(), |at| at.to_string())));
     fields
 }
 

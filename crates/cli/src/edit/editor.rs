@@ -39,8 +39,12 @@ pub async fn edit(place: &Place, reader: &Client, ids: Vec<JobId>) -> Outcome {
     let mut file =
         tempfile::Builder::new().prefix("queuectl-").suffix(".toml").tempfile().map_err(unusable)?;
     file.write_all(document::write(&jobs).as_bytes()).map_err(unusable)?;
-    open_editor(file.path())?;
-    let text = std::fs::read_to_string(file.path()).map_err(unusable)?;
+    if let Err(failure) = open_editor(file.path()) {
+        return Err(keep(file, failure));
+    }
+    let Ok(text) = std::fs::read_to_string(file.path()) else {
+        return Err(keep(file, Failure::usage("the document is not UTF-8 any more; nothing was changed")));
+    };
     let edits = match document::read(&text, &jobs) {
         Ok(edits) => edits,
         Err(failure) => return Err(keep(file, failure)),

@@ -108,6 +108,9 @@ fn edit_opens_one_document_for_several_jobs() {
     assert!(output.status.success() && output.stdout.is_empty(), "nothing was changed");
     let output = with_editor("false", &["m1"]);
     assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let kept = stderr.split("is in ").nth(1).expect("it is named").trim();
+    std::fs::remove_file(kept).expect("what was written is not lost");
     // Invalid: what was written is kept, and the file is named.
     std::fs::write(&script, "echo 'priority = = 3' >> \"$1\"\n").expect("written");
     let output = with_editor(&format!("sh {}", script.display()), &["m1"]);
@@ -219,6 +222,7 @@ fn dlq_retry_by_filter_says_what_it_touches() {
     let output = stage.output(&["dlq", "retry", "--queue", "mail"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("2 dead jobs"));
     assert_eq!(ids(&stage, &["--state", "dead"]), ["c"]);
+    refused(&stage, &["dlq", "retry", "--queue", "nosuch"], 3, "no job matches");
     assert_eq!(stage.run(&["dlq", "retry", "--all"]).lines().count(), 1);
     assert_eq!(ids(&stage, &["--state", "pending"]).len(), 3);
     assert_eq!(stage.output(&["dlq", "retry", "a"]).status.code(), Some(1), "it is not dead");

@@ -32,12 +32,18 @@ impl Client {
 
     /// Removes what dead loaders have left, in small steps.
     pub async fn remove_dead_batches(&self) -> Result<(), Error> {
+        while self.remove_dead_batch_step().await? {}
+        Ok(())
+    }
+
+    /// One such step; true if there may be more.
+    pub(crate) async fn remove_dead_batch_step(&self) -> Result<bool, Error> {
         let run_dir = self.place().run_dir;
         for Loading { batch, loader } in self.store.loading().await? {
-            if rundir::is_alive(&run_dir, Kind::Loader, &loader).unwrap_or(true) {
-                continue;
+            if !rundir::is_alive(&run_dir, Kind::Loader, &loader).unwrap_or(true) {
+                self.store.drop_batch(batch, CHANGE_BATCH_MAX).await?;
+                return Ok(true);
             }
-            while self.store.drop_batch(batch, CHANGE_BATCH_MAX).await? > 0 {}
         }
         let file = |source| Error::File { doing: "clean up", path: run_dir.clone(), source };
         for entry in rundir::list(&run_dir).map_err(file)? {
@@ -47,7 +53,7 @@ impl Client {
                 lock.remove().map_err(file)?;
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 

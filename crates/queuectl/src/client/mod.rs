@@ -175,15 +175,21 @@ impl Client {
     pub async fn clear(&self, filter: Filter, mut step: impl FnMut(u64)) -> StoreResult<u64> {
         let mut total = 0;
         loop {
-            let selection = Selection::Filter { filter: filter.clone(), limit: CHANGE_BATCH_MAX };
-            let deleted = self.store.delete(selection).await?;
-            self.remove_outputs(&deleted.files);
-            if deleted.deleted.is_empty() {
+            let deleted = self.clear_step(filter.clone()).await?;
+            if deleted == 0 {
                 return Ok(total);
             }
-            total += deleted.deleted.len() as u64;
-            step(deleted.deleted.len() as u64);
+            total += deleted;
+            step(deleted);
         }
+    }
+
+    /// One step of [`Client::clear`].
+    pub(crate) async fn clear_step(&self, filter: Filter) -> StoreResult<u64> {
+        let selection = Selection::Filter { filter, limit: CHANGE_BATCH_MAX };
+        let deleted = self.store.delete(selection).await?;
+        self.remove_outputs(&deleted.files);
+        Ok(deleted.deleted.len() as u64)
     }
 
     /// Every queue that has had a job or was paused.

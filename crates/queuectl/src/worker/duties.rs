@@ -18,6 +18,8 @@ use crate::client::Client;
 const STORE_PASSES: u64 = 10;
 /// Every so many passes old jobs are deleted.
 const RETENTION_PASSES: u64 = 120;
+/// Between two steps of long work: everybody else has his turn.
+const STEP_REST: Duration = Duration::from_millis(50);
 
 /// The running duties.
 pub struct Duties {
@@ -62,6 +64,8 @@ impl Duties {
 }
 
 async fn attend(client: Client, recovery: Recovery, stop: Arc<Notify>, nudge: Nudge) {
+    // Long work goes a step a pass, so that neither recovery nor a stop waits for it.
+    let (mut more_old, mut more_dead) = (false, false);
     for pass in 0_u64.. {
         recovery.recover_dead().await;
         if pass.is_multiple_of(STORE_PASSES)
@@ -69,21 +73,29 @@ async fn attend(client: Client, recovery: Recovery, stop: Arc<Notify>, nudge: Nu
         {
             warn!(%error, "cannot look for lost claims");
         }
-        if pass.is_multiple_of(RETENTION_PASSES)
-            && let Err(error) = retain(&client).await
-        {
-            warn!(%error, "cannot delete old jobs");
+        if pass.is_multiple_of(STORE_PASSES) || more_dead {
+            more_dead = client.remove_dead_batch_step().await.unwrap_or_else(|error| {
+                warn!(%error, "cannot remove what a dead loader left");
+                false
+            });
         }
+        if pass.is_multiple_of(RETENTION_PASSES) || more_old {
+            more_old = retain_step(&client).await.unwrap_or_else(|error| {
+                warn!(%error, "cannot delete old jobs");
+                false
+            });
+        }
+        let rest = if more_old || more_dead { STEP_REST } else { RECOVERY_INTERVAL };
         tokio::select! {
             () = stop.notified() => return,
             () = nudge.0.notified() => {}
-            () = tokio::time::sleep(RECOVERY_INTERVAL) => {}
+            () = tokio::time::sleep(rest) => {}
         }
     }
 }
 
-/// Deletes what has been kept for as long as its queue's settings say.
-async fn retain(client: &Client) -> StoreResult<()> {
+/// Deletes one step of what has been kept for as long as its queue's settings say; true if there may be more.
+async fn retain_step(client: &Client) -> StoreResult<bool> {
     let settings = client.settings().await?;
     let now = client.now().await?;
     for queue in client.queues().await? {
@@ -98,11 +110,12 @@ async fn retain(client: &Client) -> StoreResult<()> {
                 ended_before: Some(now.before(bound)),
                 ..Filter::default()
             };
-            let deleted = client.clear(filter, |_| {}).await?;
+            let deleted = client.clear_step(filter).await?;
             if deleted > 0 {
                 info!(queue = %queue.name, state = %shown, deleted, "deleted old jobs");
+                return Ok(true);
             }
         }
     }
-    Ok(())
+    Ok(false)
 }

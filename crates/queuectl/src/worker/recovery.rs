@@ -60,8 +60,7 @@ impl Recovery {
         }
     }
 
-    /// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive, and
-    /// batches whose loader has died.
+    /// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive.
     pub async fn recover_rows(&self) -> Result<(), Error> {
         let _gate = self.gate.lock().await;
         let client = &self.client;
@@ -71,7 +70,6 @@ impl Recovery {
                 client.store.retire(&worker.id).await?;
             }
         }
-        client.remove_dead_batches().await?;
         for owner in client.store.owners().await? {
             if run_dir.join(rundir::lock_name(Kind::Keeper, &owner)).exists() {
                 continue;

@@ -24,8 +24,7 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
             .hint("--db FILE or QUEUECTL_DB names another one"));
     };
     let path = PathBuf::from(client.place().name);
-    let progress = Progress::new("Copying outputs", None);
-    let report = queuectl::backup(&path, &arguments.dir, move || progress.add(1)).await;
+    let report = queuectl::backup(&path, &arguments.dir, Progress::copying()).await;
     let report = report.map_err(|error| {
         let failure = Failure::from(error);
         if failure.hint.is_some() {

@@ -27,6 +27,23 @@ impl Progress {
     pub fn add(&self, done: u64) {
         self.0.inc(done);
     }
+
+    /// Of a copy that has two parts, each with its own end.
+    pub fn copying() -> impl FnMut(queuectl::Progress) + Send + 'static {
+        let mut shown: Option<(&str, Progress)> = None;
+        move |progress| {
+            let (what, done, total) = match progress {
+                queuectl::Progress::Pages { done, total } => ("Copying pages of the database", done, total),
+                queuectl::Progress::Outputs { done, total } => ("Copying outputs", done, total),
+            };
+            if shown.as_ref().is_none_or(|(part, _)| *part != what) {
+                shown = Some((what, Progress::new(what, Some(total))));
+            }
+            if let Some((_, line)) = &shown {
+                line.0.set_position(done);
+            }
+        }
+    }
 }
 
 impl Drop for Progress {

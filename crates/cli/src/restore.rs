@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use queuectl_exec::rundir::{self, Kind};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
 use crate::progress::Progress;
-use crate::terminal::print_line;
+use crate::terminal::{complain, print_line};
 
 /// Put a backup in the place of the store; what is there is kept aside
 #[derive(Debug, Args)]
@@ -23,35 +22,33 @@ pub struct Arguments {
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
-    if !arguments.force
-        && let Some(client) = place.open_existing().await?
-    {
-        let run_dir = client.place().run_dir;
-        let alive = rundir::list(&run_dir).unwrap_or_default().into_iter().filter(|entry| {
-            entry.kind != Kind::Loader && rundir::is_alive(&run_dir, entry.kind, &entry.id).unwrap_or(true)
-        });
-        if alive.count() > 0 {
-            return Err(Failure::new(
-                Exit::Refused,
-                "workers are running on the store; nothing was restored",
-            )
-            .hint("`queuectl worker stop` first"));
-        }
+    let living = queuectl::living(&place.path)?;
+    if !arguments.force && !living.is_empty() {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("workers are running on the store ({}); nothing was restored", living.join(", ")),
+        )
+        .hint(
+            "`queuectl worker stop` first; --force restores under them, and what they run no longer counts",
+        ));
+    }
+    if !arguments.force && std::fs::metadata(&place.path).is_ok_and(|found| found.len() > 0) {
         return Err(Failure::new(
             Exit::Refused,
             format!("there is a store at {}; nothing was restored", place.name()),
         )
         .hint("--force keeps it aside under another name, or --db names another place"));
     }
-    let progress = Progress::new("Copying outputs", None);
-    let aside = queuectl::restore(&arguments.dir, &place.path, move || progress.add(1)).await;
-    let aside = aside
+    let report = queuectl::restore(&arguments.dir, &place.path, Progress::copying()).await;
+    let report = report
         .map_err(|error| Failure::from(error).hint("a backup is a directory that `queuectl backup` made"))?;
-    // Whoever opens it first makes it a store of its own, and brings back what ran when it was backed up.
+    if !report.missing.is_empty() {
+        complain(&format!("Note: {} output files are not in the backup", report.missing.len()));
+    }
     let client = place.open().await?;
     let jobs: u64 = client.counts().await?.iter().map(|count| count.jobs).sum();
     print_line(&format!("Restored {jobs} jobs to {}", client.place().name))?;
-    if let Some(aside) = aside {
+    if let Some(aside) = report.aside {
         print_line(&format!("What was there is now {}", aside.display()))?;
     }
     print_line("Jobs that ran when the backup was made are pending again. `queuectl worker start` goes on.")?;

@@ -173,6 +173,7 @@ pub const LOGS_PIECES_MAX: usize = 16;
 pub const LOGS_LINE_BYTES_MAX: usize = 64 * 1024;
 /// Read at once from what was kept of a job's output, in bytes.
 pub const OUTPUT_READ_BYTES: usize = 64 * 1024;
+
 // --- The command line ---
 
 /// Most ids that a shell is offered for completion: the newest ones.
@@ -209,3 +210,8 @@ pub const TOP_LIVE_BYTES_MAX: usize = 256 * 1024;
 pub const TOP_ATTEMPTS_MAX: u32 = 10;
 /// News and keys that wait for `top` to take them.
 pub const TOP_NEWS_MAX: usize = 16;
+
+// --- Keeping ---
+
+/// Pages of a database copied in one step of a backup, between two looks at its progress.
+pub const COPY_PAGES_PER_STEP: i32 = 1_024;

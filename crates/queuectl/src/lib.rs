@@ -35,7 +35,10 @@ pub use client::{
     Selector, SelectorError, StopWait, Waiter,
 };
 pub use error::{EnqueueError, Error};
-pub use open::{Access, BackupReport, Examination, backup, examine, open, restore, schema_versions};
+pub use open::{
+    Access, BackupReport, Examination, Progress, RestoreReport, backup, examine, living, open, restore,
+    schema_versions,
+};
 pub use queuectl_core as core;
 pub use request::{Enqueuer, JobRequest, RequestError};
 pub use worker::{Worker, WorkerOptions, WorkerReport};

@@ -1,10 +1,11 @@
 //! Which driver a store's address means, and how its stores are kept. The only file that names drivers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use queuectl_core::store::{Store, StoreError, StoreResult};
-pub use queuectl_sqlite::keep::{BackupReport, Examination};
+use queuectl_exec::rundir::{self, Kind};
+pub use queuectl_sqlite::keep::{BackupReport, Examination, Progress, RestoreReport};
 use queuectl_sqlite::{OpenOptions, SqliteStore, keep};
 
 /// What an opened store is for.
@@ -28,26 +29,48 @@ pub async fn open(path: &Path, access: Access) -> StoreResult<Option<Arc<dyn Sto
     Ok(SqliteStore::open(options).await?.map(|store| Arc::new(store) as Arc<dyn Store>))
 }
 
-/// Copies a store that may be in use, with its outputs, into a directory that must be new or empty; `step` hears of each
-/// output. The copy has its name only once it is whole and on disk, and belongs to nobody.
+/// Copies a store that may be in use, with its outputs, into a directory that must be new or empty. The copy has its name only once it is whole and on disk, and belongs to nobody.
 pub async fn backup(
     path: &Path,
     to: &Path,
-    mut step: impl FnMut() + Send + 'static,
+    mut watch: impl FnMut(Progress) + Send + 'static,
 ) -> StoreResult<BackupReport> {
     let (path, to) = (path.to_owned(), to.to_owned());
-    blocking(move || keep::backup(&path, &to, &mut step)).await
+    blocking(move || keep::backup(&path, &to, &mut watch)).await
 }
 
-/// Puts a backup in the place of a store; what was there is kept aside, under the path that is returned. The caller has
-/// made sure that nobody works there.
+/// Puts a backup in the place of a store; what was there is kept aside. Workers that live there go on with what was
+/// restored, and what they run no longer counts.
 pub async fn restore(
     from: &Path,
     to: &Path,
-    mut step: impl FnMut() + Send + 'static,
-) -> StoreResult<Option<PathBuf>> {
+    mut watch: impl FnMut(Progress) + Send + 'static,
+) -> StoreResult<RestoreReport> {
     let (from, to) = (from.to_owned(), to.to_owned());
-    blocking(move || keep::restore(&from, &to, &mut step)).await
+    blocking(move || {
+        let in_use = !living(&to)?.is_empty();
+        keep::restore(&from, &to, in_use, &mut watch)
+    })
+    .await
+}
+
+/// Workers and keepers of a database file that are alive, in words.
+pub fn living(path: &Path) -> StoreResult<Vec<String>> {
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let run_dir = keep::run_dir(&path);
+    let failed = |error| StoreError::unavailable(format!("cannot look through {}", run_dir.display()), error);
+    let mut living = Vec::new();
+    for entry in rundir::list(&run_dir).map_err(failed)? {
+        let word = match entry.kind {
+            Kind::Worker => "worker",
+            Kind::Keeper => "keeper",
+            Kind::Loader => continue,
+        };
+        if rundir::is_alive(&run_dir, entry.kind, &entry.id).map_err(failed)? {
+            living.push(format!("{word} {}", entry.id));
+        }
+    }
+    Ok(living)
 }
 
 /// Looks through a whole store. Changes nothing.

@@ -1,5 +1,6 @@
 //! Keeping a database: backups, restoring them, and looking at its health. Blocking; call it off the runtime.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -7,14 +8,25 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use queuectl_core::store::{StoreError, StoreResult};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
+use crate::copy::{close, copy, prepare};
 use crate::failure::Failure;
+use crate::file::{exists, make_file};
 use crate::open::{beside, connect};
 use crate::schema;
 
 /// The database in a backup's directory; its outputs lie beside it, as they do everywhere.
 const NAME: &str = "queue.db";
+
+/// How far a backup or its restoring has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Of the database.
+    Pages { done: u64, total: u64 },
+    /// Output files.
+    Outputs { done: u64, total: u64 },
+}
 
 /// What a backup holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +40,10 @@ pub struct BackupReport {
 }
 
 /// Copies a database that may be in use, and the outputs that it names, into a directory that must be new or empty.
-/// It has its name only once it is whole and on disk. `step` hears of each output.
+/// It has its name only once it is whole and on disk.
 ///
 /// What is copied belongs to nobody: whoever opens it for writing gives its claims back and makes it a store of its own.
-pub fn backup(from: &Path, to: &Path, step: &mut dyn FnMut()) -> StoreResult<BackupReport> {
+pub fn backup(from: &Path, to: &Path, watch: &mut dyn FnMut(Progress)) -> StoreResult<BackupReport> {
     if fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(StoreError::Unavailable {
             what: format!("{} is not empty; name a new directory for each backup", to.display()),
@@ -42,11 +54,11 @@ pub fn backup(from: &Path, to: &Path, step: &mut dyn FnMut()) -> StoreResult<Bac
     let partial = with_suffix(&to, ".partial");
     // One that was broken off before.
     remove_tree(&partial).map_err(failed("remove", &partial))?;
-    let made = make(from, &partial, step);
+    let made = make(from, &partial, watch);
     let report = match made {
         Ok(report) => report,
         Err(error) => {
-            // The disk may be full; whatever can be removed is.
+            let error = or_full(error, &partial);
             let _ = remove_tree(&partial);
             return Err(error);
         }
@@ -56,27 +68,24 @@ pub fn backup(from: &Path, to: &Path, step: &mut dyn FnMut()) -> StoreResult<Bac
     Ok(report)
 }
 
-fn make(from: &Path, dir: &Path, step: &mut dyn FnMut()) -> StoreResult<BackupReport> {
+fn make(from: &Path, dir: &Path, watch: &mut dyn FnMut(Progress)) -> StoreResult<BackupReport> {
     DirBuilder::new().mode(0o700).recursive(true).create(dir).map_err(failed("create", dir))?;
     let database = dir.join(NAME);
-    let source = connect(from)?;
-    let copy = || -> Result<(), Failure> {
-        // One read transaction, however long it takes: no writer is held up, and none restarts it.
-        source.execute("VACUUM INTO ?", [database.to_string_lossy()])?;
-        Ok(())
-    };
-    copy().map_err(|failure| failure.0)?;
+    make_file(&database)?;
+    copy(from, &database, &mut |done, total| watch(Progress::Pages { done, total }))
+        .map_err(|failure| failure.0)?;
     let (jobs, files) = blank(&database).map_err(|failure| failure.0)?;
     let (out_from, out_to) = (beside(from, "out"), beside(&database, "out"));
     DirBuilder::new().mode(0o700).create(&out_to).map_err(failed("create", &out_to))?;
     let (mut outputs, mut missing) = (0, Vec::new());
-    for name in files {
+    let total = files.len() as u64;
+    for (at, name) in files.into_iter().enumerate() {
         if copy_file(&out_from.join(&name), &out_to.join(&name))? {
             outputs += 1;
         } else {
             missing.push(name);
         }
-        step();
+        watch(Progress::Outputs { done: at as u64 + 1, total });
     }
     let file = File::open(&database).map_err(failed("open", &database))?;
     file.sync_all().map_err(failed("sync", &database))?;
@@ -88,75 +97,188 @@ fn make(from: &Path, dir: &Path, step: &mut dyn FnMut()) -> StoreResult<BackupRe
 
 /// Makes a copy nobody's. Returns how many jobs it has and which output files it names.
 fn blank(database: &Path) -> Result<(u64, Vec<String>), Failure> {
-    let connection = Connection::open_with_flags(
-        database,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA journal_mode = WAL;
-         UPDATE meta SET incarnation = 0, device = 0, inode = 0; DELETE FROM worker;
-         PRAGMA wal_checkpoint(TRUNCATE);",
-    )?;
+    let connection = connect(database)?;
+    connection.execute_batch("UPDATE meta SET incarnation = 0, device = 0, inode = 0; DELETE FROM worker")?;
     let jobs: i64 = connection.query_row("SELECT count(*) FROM job", [], |row| row.get(0))?;
-    let mut statement = connection.prepare("SELECT file FROM output WHERE file IS NOT NULL")?;
-    let files = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let files = named_outputs(&connection)?;
+    close(connection)?;
     Ok((jobs as u64, files))
 }
 
-/// Puts a backup where a store is to be. What is there already is kept aside, under the name that is returned.
-pub fn restore(from: &Path, to: &Path, step: &mut dyn FnMut()) -> StoreResult<Option<PathBuf>> {
-    let source = from.join(NAME);
-    if !source.is_file() {
-        return Err(StoreError::Unavailable {
-            what: format!("{} is no backup: there is no {NAME} in it", from.display()),
-            source: None,
-        });
-    }
-    check_backup(&source).map_err(|failure| failure.0)?;
-    let to = std::path::absolute(to).map_err(failed("use", to))?;
-    let above = to.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().mode(0o700).recursive(true).create(above).map_err(failed("create", above))?;
-    let partial = with_suffix(&to, ".restoring");
-    let partial_out = beside(&partial, "out");
-    for path in [&partial, &partial_out] {
-        remove_tree(path).map_err(failed("remove", path))?;
-    }
-    let copied = copy_backup(&source, &partial, step);
-    if let Err(error) = copied {
-        let _ = (remove_tree(&partial), remove_tree(&partial_out));
-        return Err(error);
-    }
-    let aside = if to.exists() { Some(put_aside(&to)?) } else { None };
-    fs::rename(&partial_out, beside(&to, "out")).map_err(failed("create", &beside(&to, "out")))?;
-    fs::rename(&partial, &to).map_err(failed("create", &to))?;
-    sync_dir(above)?;
-    Ok(aside)
+/// What a restore came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// What was there before, under its new name.
+    pub aside: Option<PathBuf>,
+    /// Output files that the backup names and does not hold.
+    pub missing: Vec<String>,
 }
 
-fn copy_backup(source: &Path, partial: &Path, step: &mut dyn FnMut()) -> StoreResult<()> {
-    let (out_from, out_to) = (beside(source, "out"), beside(partial, "out"));
-    DirBuilder::new().mode(0o700).create(&out_to).map_err(failed("create", &out_to))?;
-    copy_whole(source, partial)?;
-    if out_from.is_dir() {
-        for entry in fs::read_dir(&out_from).map_err(failed("read", &out_from))? {
-            let entry = entry.map_err(failed("read", &out_from))?;
-            // Never a link: a backup is not to change with the store that it was restored to.
-            copy_whole(&entry.path(), &out_to.join(entry.file_name()))?;
-            step();
+/// Puts a backup where a store is to be. What is there already is kept aside.
+///
+/// The database is put in place by one transaction of the file that is there: whoever has it open (`in_use`) sees the old
+/// store or the new one, and the claims of the old one no longer count.
+pub fn restore(
+    from: &Path,
+    to: &Path,
+    in_use: bool,
+    watch: &mut dyn FnMut(Progress),
+) -> StoreResult<RestoreReport> {
+    let source = from.join(NAME);
+    if !source.is_file() {
+        return Err(refused(format!("{} is no backup: there is no {NAME} in it", from.display())));
+    }
+    let outputs = check_backup(&source).map_err(|failure| failure.0)?;
+    let to = std::path::absolute(to).map_err(failed("use", to))?;
+    let to = fs::canonicalize(&to).unwrap_or(to);
+    if fs::canonicalize(&source).is_ok_and(|source| source == to) {
+        return Err(refused(format!("{} is the backup itself; --db names where it is to go", to.display())));
+    }
+    let above = to.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().mode(0o700).recursive(true).create(above).map_err(failed("create", above))?;
+    let before = Before::keep(&to, in_use)?;
+    let prepared = with_suffix(&to, ".restoring");
+    remove_database(&prepared);
+    let result = put_in_place(&source, &prepared, &to, &outputs, watch);
+    remove_database(&prepared);
+    match result {
+        Ok(missing) => {
+            before.remove_outputs(&to, &outputs, in_use);
+            sync_dir(above)?;
+            Ok(RestoreReport { aside: before.aside, missing })
         }
+        Err(error) => {
+            let error = or_full(error, above);
+            before.bring_back(&to);
+            Err(error)
+        }
+    }
+}
+
+/// The outputs first: until a database names them they are only files.
+fn put_in_place(
+    source: &Path,
+    prepared: &Path,
+    to: &Path,
+    outputs: &[String],
+    watch: &mut dyn FnMut(Progress),
+) -> StoreResult<Vec<String>> {
+    let mut pages = |done, total| watch(Progress::Pages { done, total });
+    prepare(source, prepared, to, &mut pages).map_err(|failure| failure.0)?;
+    let (out_from, out_to) = (beside(source, "out"), beside(to, "out"));
+    let mut missing = Vec::new();
+    if !outputs.is_empty() {
+        DirBuilder::new().mode(0o700).recursive(true).create(&out_to).map_err(failed("create", &out_to))?;
+    }
+    for (at, name) in outputs.iter().enumerate() {
+        let (one, there) = (out_from.join(name), out_to.join(name));
+        if one.exists() {
+            remove_tree(&there).map_err(failed("replace", &there))?;
+            // Never a link: a backup is not to change with the store that it was restored to.
+            copy_whole(&one, &there)?;
+        } else {
+            missing.push(name.clone());
+        }
+        watch(Progress::Outputs { done: at as u64 + 1, total: outputs.len() as u64 });
+    }
+    if out_to.is_dir() {
+        sync_dir(&out_to)?;
+    }
+    copy(prepared, to, &mut |_, _| ()).map_err(|failure| failure.0)?;
+    Ok(missing)
+}
+
+/// What was in the place of a restored database.
+struct Before {
+    aside: Option<PathBuf>,
+    /// It could not be read, so the file itself was renamed.
+    renamed: bool,
+    /// Output files that it named.
+    outputs: Vec<String>,
+}
+
+impl Before {
+    /// Copies what is there to another name; renames what cannot be read, if nobody uses it.
+    fn keep(to: &Path, in_use: bool) -> StoreResult<Before> {
+        if !exists(to)? {
+            return Ok(Before { aside: None, renamed: false, outputs: Vec::new() });
+        }
+        match examine(to) {
+            Ok(seen) if seen.damage.is_empty() => {
+                let aside = free_name(to);
+                let kept = keep_aside(to, &aside, &seen.outputs);
+                if let Err(error) = kept {
+                    let error = or_full(error, to);
+                    discard(&aside);
+                    return Err(error);
+                }
+                Ok(Before { aside: Some(aside), renamed: false, outputs: seen.outputs })
+            }
+            _ if in_use => Err(refused(format!(
+                "{} cannot be read, so it cannot be kept aside while workers have it open; stop them first",
+                to.display()
+            ))),
+            _ => Ok(Before { aside: Some(put_aside(to)?), renamed: true, outputs: Vec::new() }),
+        }
+    }
+
+    /// Nothing was restored: all is as it was.
+    fn bring_back(self, to: &Path) {
+        match self.aside {
+            None => remove_database(to),
+            Some(aside) if self.renamed => {
+                remove_database(to);
+                for (from, to) in parts(&aside).iter().zip(parts(to)) {
+                    let _ = fs::rename(from, to);
+                }
+            }
+            // It is where it was; its copy is not needed.
+            Some(aside) => discard(&aside),
+        }
+    }
+
+    /// The old store's outputs are kept aside, and nothing here names them. A keeper that lives may still need them.
+    fn remove_outputs(&self, to: &Path, named: &[String], in_use: bool) {
+        if in_use {
+            return;
+        }
+        let named: HashSet<&String> = named.iter().collect();
+        for name in self.outputs.iter().filter(|name| !named.contains(name)) {
+            let _ = fs::remove_file(beside(to, "out").join(name));
+        }
+    }
+}
+
+fn keep_aside(to: &Path, aside: &Path, outputs: &[String]) -> StoreResult<()> {
+    make_file(aside)?;
+    copy(to, aside, &mut |_, _| ()).map_err(|failure| failure.0)?;
+    blank(aside).map_err(|failure| failure.0)?;
+    let (out_from, out_to) = (beside(to, "out"), beside(aside, "out"));
+    if outputs.is_empty() {
+        return Ok(());
+    }
+    DirBuilder::new().mode(0o700).create(&out_to).map_err(failed("create", &out_to))?;
+    for name in outputs {
+        copy_file(&out_from.join(name), &out_to.join(name))?;
     }
     sync_dir(&out_to)
 }
 
-fn check_backup(source: &Path) -> Result<(), Failure> {
-    let connection = Connection::open_with_flags(
-        source,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+/// A backup is whole, or nothing is touched. Returns the output files that it names.
+fn check_backup(source: &Path) -> Result<Vec<String>, Failure> {
+    let connection = connect(source)?;
     schema::check_reader(&connection)?;
-    let damage = damage(&connection)?;
-    match damage.first() {
-        None => Ok(()),
+    match damage(&connection)?.first() {
+        None => {
+            let names = named_outputs(&connection)?;
+            let stays = |name: &String| !name.contains('/') && name != "..";
+            match names.iter().find(|name| !stays(name)) {
+                None => Ok(names),
+                Some(name) => Err(Failure(StoreError::Damaged {
+                    what: format!("the backup names `{name}`, which is no output file; nothing was restored"),
+                })),
+            }
+        }
         Some(first) => Err(Failure(StoreError::Damaged {
             what: format!("the backup is damaged ({first}); nothing was restored"),
         })),
@@ -166,30 +288,58 @@ fn check_backup(source: &Path) -> Result<(), Failure> {
 /// What SQLite finds wrong, if anything.
 fn damage(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare("PRAGMA quick_check(10)")?;
-    let found: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(found.into_iter().filter(|line| line != "ok").collect())
+    let found: rusqlite::Result<Vec<String>> = statement.query_map([], |row| row.get(0))?.collect();
+    match found.map_err(Failure::from) {
+        Ok(found) => Ok(found.into_iter().filter(|line| line != "ok").collect()),
+        // The check itself can meet what it looks for.
+        Err(Failure(StoreError::Damaged { what })) => Ok(vec![what]),
+        Err(failure) => Err(failure),
+    }
 }
 
-/// Renames a database, its log and its outputs; returns its new name.
+fn named_outputs(connection: &Connection) -> Result<Vec<String>, Failure> {
+    let mut statement = connection.prepare("SELECT file FROM output WHERE file IS NOT NULL")?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Renames a database that nobody has open, and what lies beside it; returns its new name.
 fn put_aside(to: &Path) -> StoreResult<PathBuf> {
-    let aside = (1..u32::MAX)
-        .map(|n| with_suffix(to, &format!(".before-restore-{n}")))
-        .find(|path| !path.exists())
-        .expect("some number is free");
-    for (from, to) in [
-        (with_suffix(to, "-wal"), with_suffix(&aside, "-wal")),
-        (with_suffix(to, "-shm"), with_suffix(&aside, "-shm")),
-        (beside(to, "out"), beside(&aside, "out")),
-        (to.to_owned(), aside.clone()),
-    ] {
-        match fs::rename(&from, &to) {
+    let aside = free_name(to);
+    // The log goes last: a database without its log is an older one, a log without its database is nothing yet.
+    for (from, to) in parts(to).iter().zip(parts(&aside)) {
+        match fs::rename(from, to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(failed("rename", &from)(error));
+                return Err(failed("rename", from)(error));
             }
             _ => {}
         }
     }
     Ok(aside)
+}
+
+fn free_name(to: &Path) -> PathBuf {
+    (1..u32::MAX)
+        .map(|n| with_suffix(to, &format!(".before-restore-{n}")))
+        .find(|path| !path.exists() && !beside(path, "out").exists())
+        .expect("some number is free")
+}
+
+/// A database, what SQLite keeps beside it, and its outputs.
+fn parts(database: &Path) -> [PathBuf; 5] {
+    ["", ".out", "-journal", "-shm", "-wal"].map(|suffix| with_suffix(database, suffix))
+}
+
+/// Removes a database that nobody has open, but not its outputs.
+fn remove_database(database: &Path) {
+    for suffix in ["", "-journal", "-shm", "-wal"] {
+        let _ = fs::remove_file(with_suffix(database, suffix));
+    }
+}
+
+/// Removes a copy that is not needed.
+fn discard(aside: &Path) {
+    remove_database(aside);
+    let _ = remove_tree(&beside(aside, "out"));
 }
 
 /// What an examination found.
@@ -213,6 +363,10 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
         connection.execute_batch("BEGIN")?;
         let schema = connection.query_row("SELECT version FROM meta", [], |row| row.get(0))?;
         let damage = damage(&connection)?;
+        if !damage.is_empty() {
+            // What is damaged may not even be readable.
+            return Ok(Examination { schema, damage, ..Examination::default() });
+        }
         let mut statement = connection.prepare(
             "SELECT queue || ' ' || state, sum(kept), sum(there) FROM (
                SELECT queue, state, n AS kept, 0 AS there FROM counts
@@ -222,8 +376,7 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
         let miscounted = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
-        let mut statement = connection.prepare("SELECT file FROM output WHERE file IS NOT NULL")?;
-        let outputs = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let outputs = named_outputs(&connection)?;
         let last_change = connection.query_row("SELECT max(updated_at) FROM job", [], |row| row.get(0))?;
         Ok(Examination { schema, damage, miscounted, outputs, last_change })
     };
@@ -245,6 +398,11 @@ pub fn schema_versions(path: &Path) -> StoreResult<Option<(i64, i64)>> {
         Ok(connection.query_row("SELECT version FROM meta", [], |row| row.get(0))?)
     };
     version().map(|version| Some((version, schema::VERSION))).map_err(|failure| failure.0)
+}
+
+/// Where the locks of a database's processes lie.
+pub fn run_dir(database: &Path) -> PathBuf {
+    beside(database, "run")
 }
 
 /// Links a file that never changes, or copies it where that is not possible. False if it is not there.
@@ -294,4 +452,21 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+fn refused(what: String) -> StoreError {
+    StoreError::Unavailable { what, source: None }
+}
+
+/// What went wrong on a disk that is full now went wrong for that, whatever became of it on the way.
+fn or_full(error: StoreError, place: &Path) -> StoreError {
+    const FULL_BYTES: u64 = 256 * 1024;
+    let free = place.ancestors().find_map(|part| rustix::fs::statvfs(part).ok());
+    match free {
+        Some(found) if found.f_bavail.saturating_mul(found.f_frsize) < FULL_BYTES => refused(format!(
+            "the disk that holds {} is full; free some space there, or name a place on another disk",
+            place.parent().unwrap_or(place).display()
+        )),
+        _ => error,
+    }
 }

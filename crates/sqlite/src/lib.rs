@@ -6,6 +6,7 @@
 mod attempts;
 mod batches;
 mod clock;
+mod copy;
 mod edit;
 mod exchange;
 mod failure;

@@ -137,8 +137,18 @@ pub fn claim_identity(connection: &Connection, path: &Path, now: Timestamp) -> R
     if is_at_home(&transaction, path)? {
         return Ok(());
     }
-    let (device, inode) = identity(path)?;
-    for job in rows::processing(&transaction, None)? {
+    begin_anew(&transaction, identity(path)?, now)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes the database a store of its own in the file of this identity, inside of a transaction.
+pub fn begin_anew(
+    connection: &Connection,
+    (device, inode): (i64, i64),
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for job in rows::processing(connection, None)? {
         let outcome = Outcome::Interrupted(Interruption::Stop);
         let tally = Tally { attempts: job.attempts, interruptions: job.interruptions };
         let settle = Settle {
@@ -155,14 +165,13 @@ pub fn claim_identity(connection: &Connection, path: &Path, now: Timestamp) -> R
             },
             inserts: Vec::new(),
         };
-        settle_one(&transaction, &settle, now)?;
+        settle_one(connection, &settle, now)?;
     }
-    transaction.execute_batch("-- schema_forget_workers\nDELETE FROM worker")?;
-    transaction.execute(
+    connection.execute_batch("-- schema_forget_workers\nDELETE FROM worker")?;
+    connection.execute(
         "-- schema_new_identity
          UPDATE meta SET incarnation = ?, device = ?, inode = ?",
         (draw() as i64, device, inode),
     )?;
-    transaction.commit()?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use queuectl::json::to_line;
 use queuectl::view::{DoctorView, Finding};
 
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
 use crate::terminal::{clean, print, print_line};
 
@@ -20,11 +20,18 @@ pub struct Arguments {
 
 pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     let version = env!("CARGO_PKG_VERSION");
-    let view = if let Some(client) = place.open_existing().await? {
-        client.examine(version).await?
-    } else {
-        let message = "there is no database yet; the first enqueue makes it".to_owned();
-        DoctorView::new(place.name(), vec![Finding::ok("store", message)])
+    let view = match examine(place, version).await {
+        Ok(Some(view)) => view,
+        Ok(None) => {
+            let message = "there is no database yet; the first enqueue makes it".to_owned();
+            DoctorView::new(place.name(), vec![Finding::ok("store", message)])
+        }
+        // A store that cannot be opened is what the doctor is called for.
+        Err(failure) => {
+            let hint =
+                failure.hint.unwrap_or_else(|| "`queuectl restore DIR --force` brings a backup".to_owned());
+            DoctorView::new(place.name(), vec![Finding::problem("store", failure.message, &hint)])
+        }
     };
     if arguments.json {
         print_line(&to_line(&view))?;
@@ -39,4 +46,9 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
         print(&text)?;
     }
     Ok(if view.healthy { Exit::Done } else { Exit::No })
+}
+
+async fn examine(place: &Place, version: &str) -> Result<Option<DoctorView>, Failure> {
+    let Some(client) = place.open_existing().await? else { return Ok(None) };
+    Ok(Some(client.examine(version).await?))
 }

@@ -21,6 +21,10 @@ impl Client {
         let place = self.place();
         let path = Path::new(&place.name);
         let seen = examine(path).await?;
+        if !seen.damage.is_empty() {
+            // Nothing that a damaged database says is worth judging.
+            return Ok(DoctorView::new(place.name, vec![integrity(&seen)]));
+        }
         let now = self.now().await?;
         let workers = self.live_workers().await?;
         let mut findings =
@@ -84,10 +88,15 @@ fn counts(seen: &Examination) -> Finding {
 
 /// Others must not read commands and outputs, let alone change them.
 fn modes(database: &Path, run_dir: &Path, out_dir: &Path) -> Vec<Finding> {
+    let user = rustix::process::geteuid().as_raw();
     let mut findings = Vec::new();
     for path in [database, run_dir, out_dir] {
         let Ok(found) = fs::metadata(path) else { continue };
         let (mode, shown) = (found.mode() & 0o777, path.display());
+        if found.uid() != user {
+            let message = format!("{shown} belongs to user {}, and this is user {user}", found.uid());
+            findings.push(Finding::problem("owner", message, "run queuectl as the user whose queue it is"));
+        }
         if mode & 0o022 != 0 {
             let message =
                 format!("{shown} can be changed by others (mode {mode:o}): they can run commands as you");
@@ -138,6 +147,17 @@ fn processes(run_dir: &Path, workers: &[WorkerRow], version: &str) -> Vec<Findin
             "left",
             message,
             "any worker cleans up; `queuectl worker start --drain`",
+        ));
+    }
+    let keepers = rundir::list(run_dir).unwrap_or_default().into_iter().filter(|entry| {
+        entry.kind == Kind::Keeper && rundir::is_alive(run_dir, Kind::Keeper, &entry.id).unwrap_or(false)
+    });
+    for keeper in keepers.filter(|keeper| rundir::connect(run_dir, &keeper.id).is_err()) {
+        let message = format!("keeper {} is alive and cannot be reached on its socket", keeper.id);
+        findings.push(Finding::warning(
+            "unreachable",
+            message,
+            "its jobs go on, but nobody can follow them; restart its worker when it suits",
         ));
     }
     for worker in workers.iter().filter(|worker| worker.version != version) {

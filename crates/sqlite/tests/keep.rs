@@ -6,7 +6,7 @@ use queuectl_core::command::Command;
 use queuectl_core::job::NewJob;
 use queuectl_core::query::{Filter, Order, Page};
 use queuectl_core::state::State;
-use queuectl_core::store::{Exchange, Jobs, Settled};
+use queuectl_core::store::{Jobs, Settled};
 use queuectl_sqlite::keep::{Progress, backup, examine, restore};
 use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
 use queuectl_testing::given::{Turn, With, exited, id, insert, job, outcome};

@@ -1,5 +1,10 @@
 //! `worker unit`: a systemd unit, so that workers start at boot.
+//!
+//! A stop has two stages, as at a terminal. The first TERM goes to the worker alone (`KillMode=process`), for its keeper
+//! is in the same control group and must outlive it: the running jobs are finished. When `TimeoutStopSec` is over, a
+//! second TERM (`WatchdogSignal`) ends them and gives them back. KILL comes only after that.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -71,6 +76,8 @@ pub fn run(place: &Place, arguments: &Arguments) -> Outcome {
         Err(_) => {
             std::fs::create_dir_all(&dir).map_err(failed)?;
             std::fs::write(&path, &unit).map_err(failed)?;
+            // Everybody may read a unit, whatever the umask of our own files.
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).map_err(failed)?;
         }
     }
     print_line(&format!("Installed {}", path.display()))?;
@@ -100,17 +107,35 @@ fn unit(program: &Path, database: &Path, arguments: &Arguments) -> String {
     for queue in &arguments.queue {
         command.extend(["--queue".to_owned(), quoted(queue)]);
     }
+    let run_as = if arguments.user { String::new() } else { format!("User={}\n", owner(database)) };
     let target = if arguments.user { "default.target" } else { "multi-user.target" };
     format!(
         "[Unit]\nDescription=queuectl worker\nDocumentation=man:queuectl(1)\n\n\
-         [Service]\nType=notify\nNotifyAccess=main\nExecStart={}\n\
-         # A stop is told to the worker alone: it lets the running jobs finish, and its keeper with them.\n\
-         KillMode=mixed\nTimeoutStopSec=15min\n\
+         [Service]\nType=notify\nNotifyAccess=main\n{run_as}ExecStart={}\n\
+         # A stop is told to the worker alone: its keeper owns the running jobs and must outlive it.\n\
+         KillMode=process\n\
+         # For so long running jobs may finish; a second TERM then ends them and gives them back, uncharged.\n\
+         TimeoutStopSec=15min\nTimeoutStopFailureMode=abort\nWatchdogSignal=SIGTERM\nTimeoutAbortSec=1min\n\
          # A job that needs too much memory fails by itself.\n\
          OOMPolicy=continue\nRestart=on-failure\nRestartSec=1s\n\n\
          [Install]\nWantedBy={target}\n",
         command.join(" ")
     )
+}
+
+/// The user whose queue it is, by name where there is one. The system would run it as root, and so every command that
+/// this user enqueues.
+fn owner(database: &Path) -> String {
+    let id = std::fs::metadata(database)
+        .map_or_else(|_| rustix::process::geteuid().as_raw(), |found| found.uid())
+        .to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _, user) = (fields.next()?, fields.next()?, fields.next()?);
+        (user == id).then(|| name.to_owned())
+    });
+    name.unwrap_or(id)
 }
 
 /// A word as systemd reads it: `%` and `$` stand for themselves.

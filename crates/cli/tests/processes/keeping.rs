@@ -145,12 +145,19 @@ fn migrate_with_nothing_to_do_says_so() {
 fn worker_unit_prints_and_installs_a_unit() {
     let stage = Stage::new();
     let unit = stage.run(&["worker", "unit", "--count", "4", "-q", "mail"]);
-    for part in
-        ["Type=notify", "KillMode=mixed", "worker start --count 4 --queue mail", "WantedBy=multi-user.target"]
-    {
+    for part in [
+        "Type=notify",
+        "KillMode=process",
+        "\nUser=",
+        "WatchdogSignal=SIGTERM",
+        "worker start --count 4 --queue mail",
+        "WantedBy=multi-user.target",
+    ] {
         assert!(unit.contains(part), "{part} is not in {unit}");
     }
     assert!(unit.contains(&text(&stage.database)));
+    assert!(!stage.run(&["worker", "unit", "--user"]).contains("User="));
+    systemd_takes(&stage, &unit);
     let install = || {
         let mut command = stage.command(&["worker", "unit", "--user", "--install"]);
         command.env("XDG_CONFIG_HOME", stage.path("config")).output().expect("it runs")
@@ -162,8 +169,87 @@ fn worker_unit_prints_and_installs_a_unit() {
     }
     let path = stage.path("config/systemd/user/queuectl.service");
     assert!(std::fs::read_to_string(&path).expect("installed").contains("WantedBy=default.target"));
+    assert_eq!(std::fs::metadata(&path).expect("installed").permissions().mode() & 0o777, 0o644);
     std::fs::write(&path, "[Unit]\n").expect("ours");
     assert_eq!(install().status.code(), Some(4), "never over something else");
+}
+
+fn systemd_takes(stage: &Stage, unit: &str) {
+    std::fs::write(stage.path("ours.service"), unit).expect("written");
+    let output =
+        std::process::Command::new("systemd-analyze").arg("verify").arg(stage.path("ours.service")).output();
+    let Ok(output) = output else { return println!("skipped: there is no systemd-analyze") };
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let known = |line: &&str| line.contains("ours.service") && !line.contains("queuectl(1)");
+    assert_eq!(said.lines().find(known), None, "{unit}");
+}
+
+#[test]
+fn a_backup_on_a_full_disk_says_so_and_leaves_nothing() {
+    let stage = Stage::new();
+    // More than the disk holds: once in the database, once in an output file.
+    stage.enqueue("big", "head -c 3000000 /dev/urandom");
+    stage.run(&["worker", "start", "--drain"]);
+    std::fs::create_dir(stage.path("small")).expect("made");
+    for kib in ["48", "1024"] {
+        let script = "mount -t tmpfs -o size=\"$1\"k tmpfs small || exit 99\n\
+                      \"$0\" backup small/kept; code=$?; ls -A small > left; exit $code";
+        let output = std::process::Command::new("unshare")
+            .args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_queuectl"), kib])
+            .env("QUEUECTL_DB", &stage.database)
+            .current_dir(stage.dir.path())
+            .output();
+        let Ok(output) = output else { return println!("skipped: there is no unshare") };
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() == Some(99) || stderr.starts_with("unshare:") {
+            return println!("skipped: no disk of its own could be mounted: {stderr}");
+        }
+        assert_eq!(output.status.code(), Some(5), "{kib} KiB: {stderr}");
+        assert!(stderr.starts_with("Error: the disk that holds") && stderr.contains("is full"), "{stderr}");
+        assert_eq!(stderr.matches("Error").count(), 1, "{stderr}");
+        assert_eq!(stage.read("left"), "", "{kib} KiB");
+    }
+    assert_eq!(findings(&stage).0, Some(0));
+    assert_eq!(stage.state("big"), "completed");
+}
+
+#[test]
+fn restore_by_force_under_a_live_worker_is_seen_by_it_and_its_old_claims_do_not_count() {
+    let mut stage = Stage::new();
+    stage.enqueue("job", "echo run >> runs; until [ -e go ]; do sleep 0.02; done");
+    let dir = text(&stage.path("backup"));
+    stage.run(&["backup", &dir]);
+    let worker = stage.start_worker(&["--count", "2"]);
+    until("it runs", || stage.lines("runs").len() == 1);
+    refused(&stage, &["restore", &dir], 4, "workers are running");
+    stage.run(&["restore", &dir, "--force"]);
+    assert_eq!(stage.worker_pids(), [worker], "it is still known");
+    until("it runs again, under a claim of the restored store", || stage.lines("runs").len() == 2);
+    std::fs::write(stage.path("go"), "").expect("written");
+    stage.until_state("job", "completed");
+    assert_eq!(stage.job("job")["attempts"], 1);
+    stage.run(&["worker", "stop"]);
+    assert_eq!(findings(&stage).0, Some(0));
+}
+
+#[test]
+fn doctor_and_restore_cope_with_a_database_that_cannot_be_read() {
+    let stage = Stage::new();
+    stage.enqueue("a", "true");
+    let dir = text(&stage.path("backup"));
+    stage.run(&["backup", &dir]);
+    let whole = std::fs::read(&stage.database).expect("readable");
+    let mut bytes = whole.clone();
+    bytes[8192..].fill(0x5a);
+    for broken in [bytes, b"no database at all ".repeat(1000)] {
+        std::fs::write(&stage.database, &broken).expect("written");
+        let (code, all) = findings(&stage);
+        assert!(code == Some(1) && all.iter().any(|(_, level)| level == "problem"), "{all:?}");
+        assert_ne!(stage.run(&["restore", &dir, "--force"]), "");
+        assert_eq!(stage.run(&["list", "--quiet"]), "a\n");
+    }
+    let kept = std::fs::read(stage.path("queue.db.before-restore-2")).expect("it is kept as it is");
+    assert!(kept.starts_with(b"no database"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Keeping a store: backup, restore, doctor, migrate, and a unit for the boot.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 
@@ -174,11 +175,15 @@ fn worker_unit_prints_and_installs_a_unit() {
     assert_eq!(install().status.code(), Some(4), "never over something else");
 }
 
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
 fn systemd_takes(stage: &Stage, unit: &str) {
     std::fs::write(stage.path("ours.service"), unit).expect("written");
     let output =
         std::process::Command::new("systemd-analyze").arg("verify").arg(stage.path("ours.service")).output();
-    let Ok(output) = output else { return println!("skipped: there is no systemd-analyze") };
+    let Ok(output) = output else { return skipped("there is no systemd-analyze") };
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let known = |line: &&str| line.contains("ours.service") && !line.contains("queuectl(1)");
     assert_eq!(said.lines().find(known), None, "{unit}");
@@ -199,10 +204,10 @@ fn a_backup_on_a_full_disk_says_so_and_leaves_nothing() {
             .env("QUEUECTL_DB", &stage.database)
             .current_dir(stage.dir.path())
             .output();
-        let Ok(output) = output else { return println!("skipped: there is no unshare") };
+        let Ok(output) = output else { return skipped("there is no unshare") };
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         if output.status.code() == Some(99) || stderr.starts_with("unshare:") {
-            return println!("skipped: no disk of its own could be mounted: {stderr}");
+            return skipped(&format!("no disk of its own could be mounted: {stderr}"));
         }
         assert_eq!(output.status.code(), Some(5), "{kib} KiB: {stderr}");
         assert!(stderr.starts_with("Error: the disk that holds") && stderr.contains("is full"), "{stderr}");

@@ -166,16 +166,17 @@ fn numbers(connection: &Connection, open: i64) -> Result<Vec<BatchId>, Failure> 
 pub fn promote(connection: &Connection, limit: usize, now: Timestamp) -> Result<usize, Failure> {
     let mut promoted = 0;
     for batch in opened(connection)? {
-        let found = staged(connection, batch, limit - promoted)?;
-        let mut statement = connection.prepare_cached(
-            "-- batch_promote
-             UPDATE job SET due_at = coalesce(run_at, created_at), ready = coalesce(run_at, created_at) <= ?
-             WHERE seq = ?",
-        )?;
-        for (seq, _) in &found {
-            statement.execute((now.millis(), seq))?;
-        }
-        promoted += found.len();
+        // One statement for all: SQLite winds back its list of saved pages after each, and that list is long here.
+        let found = connection
+            .prepare_cached(
+                "-- batch_promote
+                 UPDATE job SET due_at = coalesce(run_at, created_at), ready = coalesce(run_at, created_at) <= ?
+                 WHERE seq IN (
+                   SELECT seq FROM queue CROSS JOIN job INDEXED BY job_due ON job.queue = queue.name
+                   WHERE job.state = 'pending' AND job.ready = 0 AND job.due_at = ? LIMIT ?)",
+            )?
+            .execute((now.millis(), STAGED + batch.0, (limit - promoted) as i64))?;
+        promoted += found;
         if promoted >= limit {
             break;
         }

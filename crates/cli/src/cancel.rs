@@ -3,10 +3,11 @@
 use clap::Args;
 use queuectl::core::store::Cancelled;
 
+use crate::changed::How;
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
 use crate::target::{Target, store_with_jobs};
-use crate::terminal::{complain, print_line};
+use crate::terminal::complain;
 
 /// Cancel jobs: waiting ones at once, running ones with all their processes
 #[derive(Debug, Args)]
@@ -15,18 +16,20 @@ use crate::terminal::{complain, print_line};
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    how: How,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let reader = store_with_jobs(place).await?;
     let ids = arguments.target.resolve(&reader).await?;
     let client = place.open().await?;
-    let mut exit = Exit::Done;
+    let (mut exit, mut changed) = (Exit::Done, arguments.how.begin());
     for (id, result) in ids.iter().zip(client.cancel(&ids).await?) {
         match result {
-            Cancelled::Now => print_line(&format!("Cancelled job {id}"))?,
+            Cancelled::Now => changed.tell(id, &format!("Cancelled job {id}"))?,
             Cancelled::Requested { .. } => {
-                print_line(&format!("Cancelling job {id}: it is running, its worker ends it"))?;
+                changed.tell(id, &format!("Cancelling job {id}: it is running, its worker ends it"))?;
             }
             // Of many jobs, those that have ended need no cancelling.
             Cancelled::Ended(_) | Cancelled::Absent if arguments.target.is_broad() => {}
@@ -45,5 +48,6 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
             }
         }
     }
+    changed.end(&client).await?;
     Ok(exit)
 }

@@ -6,6 +6,7 @@
 mod add;
 mod backup;
 mod cancel;
+mod changed;
 mod clear;
 mod cli;
 mod color;

@@ -4,10 +4,11 @@ use clap::Args;
 use queuectl::core::id::JobId;
 use queuectl::core::store::{Retried, RetryScope};
 
+use crate::changed::How;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
 use crate::target::{Target, store_with_jobs};
-use crate::terminal::{complain, print_line};
+use crate::terminal::complain;
 
 /// Run jobs again: ended ones from the start, failed ones without waiting
 #[derive(Debug, Args)]
@@ -16,13 +17,15 @@ use crate::terminal::{complain, print_line};
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    how: How,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let reader = store_with_jobs(place).await?;
     let ids = arguments.target.resolve(&reader).await?;
     let refused = Some(Exit::Refused).filter(|_| !arguments.target.is_broad());
-    retry(place, &ids, RetryScope::Any, refused).await
+    retry(place, &ids, RetryScope::Any, refused, arguments.how).await
 }
 
 /// Retries these. `refused` is the exit code if one of them was in a state that does not allow it; `None` passes such
@@ -32,15 +35,19 @@ pub async fn retry(
     ids: &[JobId],
     scope: RetryScope,
     refused: Option<Exit>,
+    how: How,
 ) -> Result<Exit, Failure> {
     let client = place.open().await?;
-    let mut exit = Exit::Done;
+    let (mut exit, mut changed) = (Exit::Done, how.begin());
     for (id, result) in ids.iter().zip(client.retry(ids, scope).await?) {
         match result {
             Retried::Revived { from } => {
-                print_line(&format!("Job {id} is pending again (it was {from}); attempts reset to 0"))?;
+                let line = format!("Job {id} is pending again (it was {from}); attempts reset to 0");
+                changed.tell(id, &line)?;
             }
-            Retried::Hastened => print_line(&format!("Job {id} is due now; its attempts are kept"))?,
+            Retried::Hastened => {
+                changed.tell(id, &format!("Job {id} is due now; its attempts are kept"))?;
+            }
             Retried::Refused(shown) => {
                 let Some(refused) = refused else { continue };
                 let why = match scope {
@@ -60,5 +67,6 @@ pub async fn retry(
             }
         }
     }
+    changed.end(&client).await?;
     Ok(exit)
 }

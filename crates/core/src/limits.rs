@@ -38,6 +38,8 @@ pub const ENQUEUE_JOBS_MAX: usize = 10_000;
 pub const ENQUEUE_ARRAY_JOBS_MAX: usize = 100_000;
 /// Longest line of an enqueue's input, in bytes.
 pub const ENQUEUE_LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Given ids whose fingerprints (64 bits) an enqueue holds in memory while it looks for doubles; more are on disk.
+pub const ENQUEUE_IDS_IN_MEMORY_MAX: usize = 512 * 1024;
 /// Wrong lines of an enqueue that are named.
 pub const ENQUEUE_FAULTS_NAMED_MAX: usize = 10;
 /// Largest input of one enqueue that is not one object a line, in bytes.

@@ -344,9 +344,11 @@ fn deletable(
 ) -> Result<Vec<(i64, JobId, Option<i64>)>, Failure> {
     let (conditions, mut values) = conditions(filter, now);
     values.push((limit as i64).into());
+    // Of those that ended before an instant, the index of ends tells which: nobody looks at what is to be kept.
+    let order = if filter.ended_before.is_some() && filter.shown.is_some() { "completed_at" } else { "seq" };
     let mut statement = connection.prepare_cached(&format!(
         "-- job_deletable
-         SELECT seq, id, environment FROM job WHERE state != 'processing' AND {} ORDER BY seq LIMIT ?",
+         SELECT seq, id, environment FROM job WHERE state != 'processing' AND {} ORDER BY {order} LIMIT ?",
         conditions.join(" AND ")
     ))?;
     let found = statement

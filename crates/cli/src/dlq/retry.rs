@@ -5,6 +5,7 @@ use queuectl::core::query::Filter;
 use queuectl::core::state::Shown;
 use queuectl::core::store::RetryScope;
 
+use crate::changed::How;
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
 use crate::retry::retry;
@@ -24,12 +25,14 @@ pub struct Arguments {
     /// Attempts always begin again at 0
     #[arg(long)]
     reset_attempts: bool,
+    #[command(flatten)]
+    how: How,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     if !arguments.all && !arguments.target.is_broad() {
         let ids = arguments.target.resolve(&store_with_jobs(place).await?).await?;
-        return retry(place, &ids, RetryScope::DeadOnly, Some(Exit::No)).await;
+        return retry(place, &ids, RetryScope::DeadOnly, Some(Exit::No), arguments.how).await;
     }
     let dead = |filter: Filter| Filter { shown: Some(Shown::Dead), ..filter };
     let all = arguments.all;
@@ -50,5 +53,5 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         ids.len(),
         if ids.len() == 1 { "job is" } else { "jobs are" }
     ));
-    retry(place, &ids, RetryScope::DeadOnly, None).await
+    retry(place, &ids, RetryScope::DeadOnly, None, arguments.how).await
 }

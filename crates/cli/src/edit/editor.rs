@@ -9,6 +9,7 @@ use queuectl::core::job::Job;
 use queuectl::core::state::State;
 
 use super::{change, document};
+use crate::changed::How;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::{Place, variable};
 use crate::terminal::complain;
@@ -16,19 +17,17 @@ use crate::terminal::complain;
 /// Jobs in one document.
 const JOBS_MAX: usize = 1_000;
 
-pub async fn edit(place: &Place, reader: &Client, ids: Vec<JobId>) -> Outcome {
-    if ids.len() > JOBS_MAX {
-        return Err(Failure::usage(format!(
-            "{} jobs are meant; at most {JOBS_MAX} fit one document",
-            ids.len()
-        ))
-        .hint("narrow them down, or use --set"));
-    }
+/// `broad`: nobody named them one by one, so those that do not wait are left out.
+pub async fn edit(place: &Place, reader: &Client, ids: Vec<JobId>, broad: bool, how: How) -> Outcome {
+    let waits = |job: &Job| matches!(job.state, State::Pending | State::Blocked);
     let mut jobs: Vec<Job> = Vec::new();
     for id in &ids {
-        jobs.extend(reader.job(id).await?);
+        jobs.extend(reader.job(id).await?.filter(|job| !broad || waits(job)));
     }
-    let waits = |job: &Job| matches!(job.state, State::Pending | State::Blocked);
+    if jobs.is_empty() {
+        complain("None of these jobs waits; nothing can be changed.");
+        return Ok(Exit::Done);
+    }
     if let Some(job) = jobs.iter().find(|job| !waits(job)) {
         return Err(Failure::new(Exit::Refused, format!("job {} is {}", job.id, job.state))
             .hint("only waiting jobs can be changed; --state pending selects them"));
@@ -36,6 +35,13 @@ pub async fn edit(place: &Place, reader: &Client, ids: Vec<JobId>) -> Outcome {
     let unusable = |error: std::io::Error| {
         Failure::new(Exit::Unavailable, format!("cannot use a temporary file: {error}"))
     };
+    if jobs.len() > JOBS_MAX {
+        return Err(Failure::usage(format!(
+            "{} jobs are meant; at most {JOBS_MAX} fit one document",
+            jobs.len()
+        ))
+        .hint("narrow them down, or use --set"));
+    }
     let mut file =
         tempfile::Builder::new().prefix("queuectl-").suffix(".toml").tempfile().map_err(unusable)?;
     file.write_all(document::write(&jobs).as_bytes()).map_err(unusable)?;
@@ -53,10 +59,13 @@ pub async fn edit(place: &Place, reader: &Client, ids: Vec<JobId>) -> Outcome {
         complain("Nothing was changed.");
         return Ok(Exit::Done);
     }
-    match change(place, edits).await {
-        Ok(exit) => Ok(exit),
-        Err(refused) => Err(keep(file, refused.failure)),
+    let client = place.open().await?;
+    let mut changed = how.begin();
+    if let Err(failure) = change(&client, &edits, &mut changed).await {
+        return Err(keep(file, failure));
     }
+    changed.end(&client).await?;
+    Ok(Exit::Done)
 }
 
 /// What a person has written stays, and he is told where.

@@ -1,7 +1,6 @@
-//! One job a line: every line is checked before anything is enqueued; then all are, or none.
+//! One job a line: every line is found before anything is enqueued; then all are, or none.
 
 use std::collections::{BTreeSet, HashSet};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 
 use queuectl::core::id::JobId;
@@ -11,6 +10,7 @@ use queuectl::core::queue::QueueName;
 use queuectl::core::settings::Settings;
 use queuectl::{Client, Enqueuer, JobRequest};
 
+use super::doubles::Doubles;
 use super::input::{Line, Spooled};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
@@ -83,13 +83,18 @@ pub async fn load(
     keep_ids: bool,
 ) -> Result<Loaded, Failure> {
     let settings = client.settings().await?;
-    let (few, total, queues) = check_all(client, bulk, spooled, enqueuer, &settings).await?;
+    let mut checker = Checker::new(bulk, enqueuer, &settings);
+    let mut found = check_all(client, spooled, &mut checker)?;
+    if checker.doubles.suspects().map_err(|error| spool_failed(&error))? {
+        found = check_all(client, spooled, &mut checker)?;
+        checker.doubles.suspects().map_err(|error| spool_failed(&error))?;
+    }
+    let (few, total, queues) = judge(client, found, &checker).await?;
     if let Some(jobs) = few {
         let count = jobs.len() as u64;
         let ids = if jobs.is_empty() { Vec::new() } else { client.insert(jobs).await? };
         return Ok(Loaded { count, queues, ids: Ids::Few(ids) });
     }
-    let mut checker = Checker::new(bulk, enqueuer, &settings);
     let loader = client.load().await?;
     let progress = Progress::new("Enqueueing jobs", Some(total));
     let mut file = tempfile::tempfile().map_err(|error| spool_failed(&error))?;
@@ -137,41 +142,57 @@ fn spool_failed(error: &std::io::Error) -> Failure {
         .hint("TMPDIR names another directory for it")
 }
 
-/// Checks every line. Returns the jobs themselves if they fit one transaction.
-async fn check_all(
-    client: &Client,
-    bulk: &Bulk,
-    spooled: &Spooled,
-    enqueuer: &Enqueuer,
-    settings: &Settings,
-) -> Result<(Option<Vec<NewJob>>, u64, BTreeSet<QueueName>), Failure> {
-    let mut checker = Checker::new(bulk, enqueuer, settings);
-    let (mut jobs, mut total, mut queues) = (Some(Vec::new()), 0_u64, BTreeSet::new());
-    let (mut faults, mut wrong) = (Vec::new(), 0_u64);
-    let mut lines = spooled.lines(bulk.end)?;
+/// What a look at every line has found.
+#[derive(Default)]
+struct Checked {
+    /// The jobs themselves, if they fit one transaction.
+    few: Option<Vec<NewJob>>,
+    total: u64,
+    queues: BTreeSet<QueueName>,
+    wrong: u64,
+    /// What is wrong, of the first of these lines.
+    faults: Vec<String>,
+}
+
+/// Checks every line.
+fn check_all(client: &Client, spooled: &Spooled, checker: &mut Checker) -> Result<Checked, Failure> {
+    checker.duplicates = 0;
+    let mut found = Checked { few: Some(Vec::new()), ..Checked::default() };
+    let mut lines = spooled.lines(checker.bulk.end)?;
     while let Some(line) = lines.next()? {
         match checker.check(client, line) {
             Ok(None) => {}
             Ok(Some(job)) => {
-                total += 1;
-                if !queues.contains(&job.spec.queue) {
-                    queues.insert(job.spec.queue.clone());
+                found.total += 1;
+                if !found.queues.contains(&job.spec.queue) {
+                    found.queues.insert(job.spec.queue.clone());
                 }
-                if let Some(kept) = &mut jobs {
+                if let Some(kept) = &mut found.few {
                     kept.push(job);
                     if kept.len() > ENQUEUE_JOBS_MAX {
-                        jobs = None;
+                        found.few = None;
                     }
                 }
             }
             Err(fault) => {
-                wrong += 1;
-                if faults.len() < ENQUEUE_FAULTS_NAMED_MAX {
-                    faults.push(fault);
+                found.wrong += 1;
+                if found.faults.len() < ENQUEUE_FAULTS_NAMED_MAX {
+                    found.faults.push(fault);
                 }
             }
         }
     }
+    Ok(found)
+}
+
+/// Says what is wrong. Returns the jobs if they are few, how many there are, and their queues.
+async fn judge(
+    client: &Client,
+    found: Checked,
+    checker: &Checker<'_>,
+) -> Result<(Option<Vec<NewJob>>, u64, BTreeSet<QueueName>), Failure> {
+    let Checked { few: mut jobs, total, queues, wrong, mut faults } = found;
+    let bulk = checker.bulk;
     for note in &checker.notes {
         complain(&format!("Note: {note}"));
     }
@@ -218,9 +239,7 @@ struct Checker<'a> {
     bulk: &'a Bulk,
     enqueuer: &'a Enqueuer,
     settings: &'a Settings,
-    /// Of the ids that were given; 128 bits, so that a million cost little and none is taken for another.
-    seen: HashSet<(u64, u64)>,
-    keys: (RandomState, RandomState),
+    doubles: Doubles,
     notes: BTreeSet<String>,
     /// Lines whose id was on a line before.
     duplicates: u64,
@@ -228,16 +247,8 @@ struct Checker<'a> {
 
 impl<'a> Checker<'a> {
     fn new(bulk: &'a Bulk, enqueuer: &'a Enqueuer, settings: &'a Settings) -> Checker<'a> {
-        let keys = (RandomState::new(), RandomState::new());
-        Checker {
-            bulk,
-            enqueuer,
-            settings,
-            seen: HashSet::new(),
-            keys,
-            notes: BTreeSet::new(),
-            duplicates: 0,
-        }
+        let (doubles, notes) = (Doubles::gather(), BTreeSet::new());
+        Checker { bulk, enqueuer, settings, doubles, notes, duplicates: 0 }
     }
 
     /// The job of a line; none if it is blank JSON. Else what is wrong with the line.
@@ -258,7 +269,8 @@ impl<'a> Checker<'a> {
         let job = job.map_err(|error| wrong(error.to_string()))?;
         if !job.generated {
             let id = job.id.as_str();
-            if !self.seen.insert((self.keys.0.hash_one(id), self.keys.1.hash_one(id))) {
+            let unusable = |error| wrong(format!("a temporary file cannot be used: {error}"));
+            if self.doubles.is_double(id).map_err(unusable)? {
                 self.duplicates += 1;
                 return Err(wrong(format!("job `{id}` already exists, on a line before")));
             }

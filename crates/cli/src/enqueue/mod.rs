@@ -1,6 +1,7 @@
 //! `enqueue`: jobs from JSON, a file, standard input, a shell line, or exact arguments.
 
 mod bulk;
+mod doubles;
 mod input;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use queuectl::{Client, JobRequest};
 
 use self::bulk::{Bulk, Form, Loaded};
 use self::input::{Source, Spooled, source};
+use crate::changed::print_array;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::flags::{JobFlags, args};
 use crate::note;
@@ -246,12 +248,5 @@ async fn report_json(client: &Client, loaded: &Loaded, shape: Shape) -> Result<(
     {
         return print_line(&to_line(&JobView::new(&job, now)));
     }
-    let mut before = "[";
-    for id in loaded.ids()? {
-        if let Some(job) = client.job(&id).await? {
-            print(&format!("{before}{}", to_line(&JobView::new(&job, now))))?;
-            before = ", ";
-        }
-    }
-    print(if before == "[" { "[]\n" } else { "]\n" })
+    print_array(client, loaded.ids()?).await
 }

@@ -2,15 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{Stage, until};
-
-fn refused(stage: &Stage, arguments: &[&str], code: i32, says: &str) {
-    let output = stage.output(arguments);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-    assert!(stderr.starts_with("Error:") && stderr.contains(says), "{arguments:?}: {stderr}");
-    assert!(output.stdout.is_empty(), "{arguments:?}: nothing but data on stdout");
-}
+use super::stage::{Stage, refused, until};
 
 #[test]
 fn more_on_a_job_as_flags_and_as_json_fields() {

@@ -5,14 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::stage::{Stage, signal, until};
-
-fn refused(stage: &Stage, arguments: &[&str], code: i32, says: &str) {
-    let output = stage.output(arguments);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-    assert!(stderr.starts_with("Error:") && stderr.contains(says), "{arguments:?}: {stderr}");
-}
+use super::stage::{Stage, refused, signal, until};
 
 fn ids(stage: &Stage, arguments: &[&str]) -> Vec<String> {
     let words: Vec<&str> = ["list", "--quiet"].iter().chain(arguments).copied().collect();
@@ -286,4 +279,40 @@ fn enqueue_wait_and_add_wait_follow_their_jobs() {
     assert_eq!(stage.output(&["add", "--wait", "-r", "1", "exit 4"]).status.code(), Some(1));
     let job: Value = serde_json::from_str(&stage.run(&["add", "--wait", "--json", "true"])).expect("JSON");
     assert_eq!(job["state"], "completed");
+}
+
+#[test]
+fn edit_of_many_passes_over_those_that_do_not_wait() {
+    let stage = five();
+    stage.run(&["cancel", "m2", "d1"]);
+    let output = stage.output(&["edit", "all", "--set", "priority=7"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("2 jobs that do not wait"));
+    assert_eq!(stage.job("m1")["priority"], 7);
+    assert_eq!(stage.job("m2")["priority"], 0);
+    refused(&stage, &["edit", "m1", "m2", "--set", "priority=9"], 4, "m2 is cancelled");
+    assert_eq!(stage.job("m1")["priority"], 7, "named one by one: all or none");
+}
+
+#[test]
+fn quiet_and_json_of_the_verbs_that_change_jobs() {
+    let stage = five();
+    let edited: Value =
+        serde_json::from_str(&stage.run(&["edit", "-q", "mail", "--set", "priority=2", "--json"]))
+            .expect("one array");
+    assert_eq!(edited.as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        (&edited[0]["id"], &edited[0]["priority"], &edited[0]["schema"]),
+        (&"m1".into(), &2.into(), &1.into())
+    );
+    assert_eq!(stage.run(&["edit", "d1", "--set", "priority=2", "--quiet"]), "d1\n");
+    assert_eq!(stage.run(&["cancel", "all", "--queue", "mail", "--quiet"]), "m1\nm2\nm3\n");
+    let cancelled: Value = serde_json::from_str(&stage.run(&["cancel", "d1", "--json"])).expect("one array");
+    assert_eq!(cancelled[0]["state"], "cancelled");
+    assert_eq!(stage.run(&["cancel", "all", "--queue", "mail", "--json"]), "[]\n");
+    assert_eq!(stage.run(&["retry", "d1", "--quiet"]), "d1\n");
+    let retried: Value = serde_json::from_str(&stage.run(&["retry", "m1", "--json"])).expect("one array");
+    assert_eq!(retried[0]["state"], "pending");
+    refused(&stage, &["cancel", "d1", "--json", "--quiet"], 2, "cannot be used");
 }

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, TERM, signal, until};
+use crate::stage::{Stage, TERM, refused, signal, until};
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
@@ -13,15 +13,6 @@ fn parse(text: &str) -> Value {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Fails with this code, an error that says these words, and nothing on standard output.
-fn refused(stage: &Stage, arguments: &[&str], code: i32, words: &str) {
-    let output = stage.output(arguments);
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-    assert!(said.starts_with("Error:") && said.contains(words), "{arguments:?}: {said}");
-    assert!(output.stdout.is_empty(), "{arguments:?} printed to standard output");
 }
 
 /// Runs with this text on standard input.

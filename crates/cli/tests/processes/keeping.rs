@@ -6,14 +6,7 @@ use std::os::unix::net::UnixDatagram;
 
 use serde_json::Value;
 
-use super::stage::{KILL, Stage, TERM, signal, until};
-
-fn refused(stage: &Stage, arguments: &[&str], code: i32, says: &str) {
-    let output = stage.output(arguments);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-    assert!(stderr.starts_with("Error:") && stderr.contains(says), "{arguments:?}: {stderr}");
-}
+use super::stage::{KILL, Stage, TERM, refused, signal, until};
 
 fn text(path: &std::path::Path) -> String {
     path.to_string_lossy().into_owned()

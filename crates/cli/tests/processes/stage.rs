@@ -189,3 +189,12 @@ pub fn processes_of(path: &Path) -> Vec<u32> {
     };
     pids().into_iter().filter(marked).collect()
 }
+
+/// Runs what is to be refused: the code, one message for people, and nothing that passes for data.
+pub fn refused(stage: &Stage, arguments: &[&str], code: i32, says: &str) {
+    let output = stage.output(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.starts_with("Error:") && stderr.contains(says), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: nothing but data on standard output");
+}

@@ -101,7 +101,7 @@ impl EditOne {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
     Ids(Vec<JobId>),
-    /// At most so many of these, the oldest first.
+    /// At most so many of these; which ones come first is the store's choice.
     Filter {
         filter: Filter,
         limit: usize,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use queuectl::OnCrash;
 use queuectl_exec::KeeperOptions;
 
 use crate::exit::{Exit, Failure, refuse_usage};
@@ -23,6 +24,14 @@ struct Arguments {
     /// Of the jobs, in octal
     #[arg(long, value_parser = octal)]
     umask: u32,
+    #[arg(long, value_parser = on_crash)]
+    on_crash: OnCrash,
+    #[arg(long)]
+    guard: Option<PathBuf>,
+}
+
+fn on_crash(text: &str) -> Result<OnCrash, String> {
+    OnCrash::parse(text).ok_or_else(|| "adopt or kill".to_owned())
 }
 
 fn octal(text: &str) -> Result<u32, std::num::ParseIntError> {
@@ -39,6 +48,8 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         out_dir: arguments.out_dir,
         id: arguments.id,
         umask: arguments.umask,
+        on_crash: arguments.on_crash,
+        guard: arguments.guard,
     };
     match queuectl_exec::run(options) {
         Ok(()) => Exit::Done.into(),

@@ -69,6 +69,7 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         }
         return Ok(Exit::Done);
     };
+    client.settle_dead().await;
     let now = client.now().await?;
     if arguments.json {
         array(client.pages(filter, arguments.limit).await?, now).await?;

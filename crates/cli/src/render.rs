@@ -1,7 +1,7 @@
 //! Views as people read them: tables without borders, one header line, id then state first.
 
 use queuectl::core::state::Shown;
-use queuectl::view::{JobView, QueueView, StatusView, WorkerView};
+use queuectl::view::{JobView, OrphanView, QueueView, StatusView, WorkerView};
 
 use crate::color::{self, paint};
 use crate::table::{Cell, Column, Fit, Look, Table};
@@ -150,5 +150,18 @@ pub fn status(view: &StatusView, times: Times, look: Look) -> String {
     if !workers.list.is_empty() {
         text.push_str(&workers_table(&workers.list, times, look));
     }
+    for line in orphan_lines(&workers.orphans) {
+        text.push_str(&format!("{line}\n"));
+    }
     text
+}
+
+/// "Keeper k1: worker gone, 2 jobs run on (a, b)", a line each.
+pub fn orphan_lines(orphans: &[OrphanView]) -> Vec<String> {
+    let line = |orphan: &OrphanView| {
+        let jobs = if orphan.jobs.len() == 1 { "job runs" } else { "jobs run" };
+        let ids = orphan.jobs.join(", ");
+        format!("Keeper {}: worker gone, {} {jobs} on ({ids})", orphan.keeper, orphan.jobs.len())
+    };
+    orphans.iter().map(line).collect()
 }

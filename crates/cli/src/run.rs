@@ -87,8 +87,12 @@ async fn watch_one(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
             }
             _ = interrupt.recv() => { signalled = Some(Exit::Interrupted); cancel(&client, &id).await?; }
             _ = terminate.recv() => { signalled = Some(Exit::Job(143)); cancel(&client, &id).await?; }
-            _ = hangup.recv(), if own.is_none() => {
-                // The job goes on without a watcher.
+            _ = hangup.recv() => {
+                // The job goes on without a watcher, and without this worker.
+                if let Some(own) = own {
+                    let _ = own.stop.send(Some(StopMode::HandOver));
+                    let _ = own.task.await;
+                }
                 return Ok(Exit::Job(129));
             }
         }

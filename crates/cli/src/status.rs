@@ -42,15 +42,17 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
 async fn answer(place: &Place, client: Option<&Client>, json: bool, look: Look) -> Result<String, Failure> {
     let (view, times) = match client {
         None => (StatusView::empty(&place.name()), Times::Iso),
-        Some(client) => (
-            StatusView::new(
+        Some(client) => {
+            client.settle_dead().await;
+            let view = StatusView::new(
                 &client.place().name,
                 &client.counts().await?,
                 &client.queues().await?,
                 &client.live_workers().await?,
-            ),
-            Times::on_stdout(client.now().await?),
-        ),
+                &client.orphans().await?,
+            );
+            (view, Times::on_stdout(client.now().await?))
+        }
     };
     Ok(if json { to_line(&view) + "\n" } else { render::status(&view, times, look) })
 }

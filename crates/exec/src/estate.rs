@@ -1,7 +1,7 @@
 //! What a dead keeper left: its spool, read by whoever takes its lock.
 
 use crate::protocol::{ClaimKey, ExitRecord};
-use crate::rundir::{HeldLock, Kind, socket_name, spool_name, try_lock_dead};
+use crate::rundir::{HeldLock, Kind, socket_name, spool_name, try_lock_dead, unmark_orphan};
 use crate::spool::{SpoolDamage, SpoolEnding, SpoolRecord, StartedRecord, decode};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,6 +75,7 @@ impl Estate {
         for name in [spool_name(&self.id), format!("{}.new", spool_name(&self.id)), socket_name(&self.id)] {
             remove_if_there(&self.run_dir.join(name))?;
         }
+        unmark_orphan(&self.run_dir, &self.id)?;
         // Last, for it is what others look for.
         self.lock.remove()
     }

@@ -1,5 +1,6 @@
 //! Starts a keeper, for a worker.
 
+use crate::protocol::OnCrash;
 use crate::unix::new_session_on_exec;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,7 +10,8 @@ use std::process::{Child, Command, Stdio};
 
 #[derive(Debug, Clone)]
 pub struct LaunchOptions {
-    /// A program that runs a keeper when called as `<program> keeper --run-dir R --id I --out-dir O --umask U`.
+    /// A program that runs a keeper when called as `<program> keeper --run-dir R --id I --out-dir O --umask U --on-crash C
+    /// [--guard FILE]`.
     pub program: PathBuf,
     pub run_dir: PathBuf,
     pub out_dir: PathBuf,
@@ -17,6 +19,9 @@ pub struct LaunchOptions {
     pub id: String,
     /// Of the jobs; given in octal.
     pub umask: u32,
+    pub on_crash: OnCrash,
+    /// A file without which nothing that runs there is of use any more: the database.
+    pub guard: Option<PathBuf>,
 }
 
 /// A keeper that is starting. The first thing to say on `control` is `Hello`.
@@ -33,6 +38,10 @@ pub fn launch(options: &LaunchOptions) -> io::Result<Launched> {
     let mut command = Command::new(&options.program);
     command.arg("keeper").arg("--run-dir").arg(&options.run_dir).arg("--id").arg(&options.id);
     command.arg("--out-dir").arg(&options.out_dir).arg("--umask").arg(format!("{:03o}", options.umask));
+    command.arg("--on-crash").arg(options.on_crash.as_str());
+    if let Some(guard) = &options.guard {
+        command.arg("--guard").arg(guard);
+    }
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::inherit());
     new_session_on_exec(&mut command);
     let child = command.spawn()?;

@@ -33,6 +33,11 @@ pub enum Request {
     Follow { claim: ClaimKey, stdout_from: u64, stderr_from: u64 },
     /// The worker leaves in good order: the keeper exits once it has no children and nothing unsettled is running.
     Leave,
+    /// The worker leaves its attempts to the next one, whatever becomes of them otherwise when it is gone.
+    HandOver,
+    /// Whoever asks wants to take the place of a worker that is gone. Answered with an [`Event::Exited`] for each outcome
+    /// that is not settled and then [`Event::Adopted`], or, while the worker is there, with the connection's end.
+    Adopt,
 }
 
 /// One attempt to run.
@@ -102,6 +107,37 @@ pub enum Event {
     Ended {
         claim: ClaimKey,
     },
+    /// Whoever asked is now the worker. What is named nowhere, here or in the exits before, was never started.
+    Adopted {
+        running: Vec<ClaimKey>,
+        /// Possibly started, and how they ended could not be recorded.
+        lost: Vec<ClaimKey>,
+    },
+}
+
+/// What a keeper does with its attempts when its worker is gone without a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnCrash {
+    /// They run on, and the next worker takes the keeper over.
+    #[default]
+    Adopt,
+    /// Their trees are killed at once.
+    Kill,
+}
+
+impl OnCrash {
+    pub const ALL: [OnCrash; 2] = [OnCrash::Adopt, OnCrash::Kill];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OnCrash::Adopt => "adopt",
+            OnCrash::Kill => "kill",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<OnCrash> {
+        OnCrash::ALL.into_iter().find(|one| one.as_str() == name)
+    }
 }
 
 /// Standard output or standard error.

@@ -2,6 +2,7 @@
 //!
 //! `worker-<id>.lock`, `keeper-<id>.lock` and `loader-<id>.lock` are held for life; beside a keeper's lock lie its socket and its spool.
 
+use crate::estate::remove_if_there;
 use queuectl_core::limits::{RUN_ID_CHARS_MAX, RUN_LOCK_WAIT_MAX};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -51,6 +52,32 @@ pub fn spool_name(id: &str) -> String {
     format!("keeper-{id}.spool")
 }
 
+/// Says that a keeper's worker is gone and that its jobs run on.
+fn orphan_name(id: &str) -> String {
+    format!("keeper-{id}.orphan")
+}
+
+pub(crate) fn mark_orphan(run_dir: &Path, id: &str) -> io::Result<()> {
+    let path = run_dir.join(orphan_name(id));
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map(drop)
+}
+
+pub(crate) fn unmark_orphan(run_dir: &Path, id: &str) -> io::Result<()> {
+    remove_if_there(&run_dir.join(orphan_name(id)))
+}
+
+/// The keepers that live without a worker, sorted.
+pub fn orphans(run_dir: &Path) -> io::Result<Vec<String>> {
+    let marked = |entry: &Entry| entry.kind == Kind::Keeper && run_dir.join(orphan_name(&entry.id)).exists();
+    let mut orphans = Vec::new();
+    for entry in list(run_dir)?.into_iter().filter(marked) {
+        if is_alive(run_dir, Kind::Keeper, &entry.id)? {
+            orphans.push(entry.id);
+        }
+    }
+    Ok(orphans)
+}
+
 /// Makes the directory for this user alone, or checks that it is.
 pub fn create_run_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
@@ -85,10 +112,15 @@ fn check_run_dir(path: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct HeldLock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl HeldLock {
+    /// Whether the file is still where others look for it.
+    pub fn is_in_place(&self) -> bool {
+        is_still_at(&self.file, &self.path)
+    }
+
     /// Deletes the file and lets go: nothing is left of this worker or keeper.
     pub fn remove(self) -> io::Result<()> {
         std::fs::remove_file(&self.path)
@@ -104,7 +136,7 @@ pub fn lock(run_dir: &Path, kind: Kind, id: &str) -> io::Result<HeldLock> {
         let file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)?;
         match file.try_lock() {
-            Ok(()) if is_still_at(&file, &path) => return Ok(HeldLock { path, _file: file }),
+            Ok(()) if is_still_at(&file, &path) => return Ok(HeldLock { path, file }),
             // Somebody took the estate of an earlier one and deleted the file meanwhile.
             Ok(()) => {}
             // Whoever asks whether we are alive holds the lock for an instant.
@@ -122,7 +154,7 @@ pub fn try_lock_dead(run_dir: &Path, kind: Kind, id: &str) -> io::Result<Option<
     let path = run_dir.join(lock_name(kind, id));
     let Some(file) = open_existing(&path)? else { return Ok(None) };
     match file.try_lock() {
-        Ok(()) if is_still_at(&file, &path) => Ok(Some(HeldLock { path, _file: file })),
+        Ok(()) if is_still_at(&file, &path) => Ok(Some(HeldLock { path, file })),
         Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }

@@ -31,8 +31,8 @@ pub mod view;
 mod worker;
 
 pub use client::{
-    Changes, Client, Ended, Follower, Live, Loader, OutputPieces, OutputReader, Pages, Piece, RemovedFiles,
-    Selector, SelectorError, StopWait, Waiter,
+    Changes, Client, Ended, Follower, Live, Loader, Orphan, OutputPieces, OutputReader, Pages, Piece,
+    RemovedFiles, Selector, SelectorError, StopWait, Waiter,
 };
 pub use error::{EnqueueError, Error};
 pub use open::{
@@ -40,5 +40,6 @@ pub use open::{
     schema_versions,
 };
 pub use queuectl_core as core;
+pub use queuectl_exec::protocol::OnCrash;
 pub use request::{Enqueuer, JobRequest, RequestError};
 pub use worker::{Worker, WorkerOptions, WorkerReport};

@@ -61,6 +61,8 @@ fn keep(words: &[String]) -> io::Result<()> {
         out_dir: take("--out-dir").into(),
         id: take("--id").to_owned(),
         umask: u32::from_str_radix(take("--umask"), 8).map_err(io::Error::other)?,
+        on_crash: queuectl::OnCrash::parse(take("--on-crash")).unwrap_or_default(),
+        guard: Some(take("--guard").into()),
     })
 }
 
@@ -94,6 +96,7 @@ impl Stage {
             home: self.directory.path().as_os_str().as_encoded_bytes().to_vec(),
             program: std::env::current_exe().expect("this program"),
             umask: 0o022,
+            on_crash: queuectl::OnCrash::Adopt,
             host: "here".to_owned(),
             version: "0.1.0".to_owned(),
         };

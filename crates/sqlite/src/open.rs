@@ -105,6 +105,7 @@ impl SqliteStore {
         let reader_path = path.clone();
         let place = Place {
             name: path.display().to_string(),
+            file: Some(path.clone()),
             run_dir: beside(&path, "run"),
             out_dir: beside(&path, "out"),
         };

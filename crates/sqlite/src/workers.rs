@@ -94,7 +94,8 @@ impl Workers for SqliteStore {
             rings.work = true;
             let mut statement = connection.prepare_cached(
                 "-- worker_request_stop
-                 UPDATE worker SET stop = ?1 WHERE id = ?2 AND (stop IS NULL OR ?1 = 'now')",
+                 UPDATE worker SET stop = ?1 WHERE id = ?2
+                   AND (stop IS NULL OR stop = 'drain' OR ?1 = 'now')",
             )?;
             for worker in &workers {
                 statement.execute((stop_name(mode), worker))?;
@@ -108,6 +109,7 @@ impl Workers for SqliteStore {
 fn stop_name(mode: StopMode) -> &'static str {
     match mode {
         StopMode::Drain => "drain",
+        StopMode::HandOver => "handover",
         StopMode::Now => "now",
     }
 }
@@ -116,6 +118,7 @@ fn stop_name(mode: StopMode) -> &'static str {
 pub fn stop_mode(name: &str) -> Option<StopMode> {
     match name {
         "drain" => Some(StopMode::Drain),
+        "handover" => Some(StopMode::HandOver),
         "now" => Some(StopMode::Now),
         _ => None,
     }

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use queuectl::json::to_line;
-use queuectl::view::WorkerView;
+use queuectl::view::{OrphanView, WorkerView};
 
 use crate::exit::{Exit, Outcome};
 use crate::place::Place;
-use crate::render::{look, workers_table};
+use crate::render::{look, orphan_lines, workers_table};
 use crate::terminal::{complain, print, print_line};
 use crate::when::Times;
 
@@ -21,9 +21,13 @@ pub struct Arguments {
 }
 
 pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
-    let (workers, times) = match place.open_existing().await? {
-        None => (Vec::new(), Times::Iso),
-        Some(client) => (client.live_workers().await?, Times::on_stdout(client.now().await?)),
+    let (workers, orphans, times) = match place.open_existing().await? {
+        None => (Vec::new(), Vec::new(), Times::Iso),
+        Some(client) => {
+            client.settle_dead().await;
+            let times = Times::on_stdout(client.now().await?);
+            (client.live_workers().await?, OrphanView::all(&client.orphans().await?), times)
+        }
     };
     let views: Vec<WorkerView> = workers.iter().map(|row| WorkerView::new(row, None)).collect();
     if arguments.json {
@@ -32,6 +36,10 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
         complain("No workers are running.");
     } else {
         print(&workers_table(&views, times, look()))?;
+    }
+    // A keeper is no worker: the array is of workers, people are told.
+    for line in orphan_lines(&orphans) {
+        complain(&line);
     }
     Ok(Exit::Done)
 }

@@ -8,7 +8,7 @@ mod unit;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use queuectl::WorkerOptions;
+use queuectl::{OnCrash, WorkerOptions};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::{Place, environment, home};
@@ -43,6 +43,7 @@ pub fn options(umask: u32) -> Result<WorkerOptions, Failure> {
         home: home(),
         program: this_program()?,
         umask,
+        on_crash: OnCrash::Adopt,
         host: host(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use queuectl::core::limits::{SECOND_SIGNAL_AFTER, SLOTS_MAX};
 use queuectl::core::store::StopMode;
-use queuectl::{Client, Worker};
+use queuectl::{Client, OnCrash, Worker};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Exit once nothing is left to run
     #[arg(long)]
     drain: bool,
+    /// If this worker is killed, its jobs run on until another takes them over (adopt), or are killed with it
+    #[arg(long, value_name = "POLICY", default_value = "adopt", value_parser = ["adopt", "kill"])]
+    on_crash: String,
     /// Run in the background, return once it is registered
     #[arg(long, short, visible_aliases = ["detached", "daemon", "background"])]
     detach: bool,
@@ -62,6 +65,7 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     options.slots = arguments.count;
     options.queues = arguments.queue.iter().cloned().map(queue_name).collect::<Result<_, _>>()?;
     options.drain = arguments.drain;
+    options.on_crash = OnCrash::parse(&arguments.on_crash).unwrap_or_default();
     let client = place.open().await?;
     unless_known(&client, &options.queues).await?;
     if arguments.detach {
@@ -105,13 +109,15 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// The first signal drains; a second, a second or more later, stops at once.
+/// The first TERM or INT drains; a second, a second or more later, stops at once. HUP leaves at once, and what runs goes
+/// on; a service's HUP means that it is to read its settings again, which a worker does with every look at the store.
 fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Exit::Internal, format!("cannot hear signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let is_service = variable("NOTIFY_SOCKET").is_some();
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
         let mut first: Option<u64> = None;
@@ -119,7 +125,15 @@ fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
-                _ = hangup.recv() => {}
+                _ = hangup.recv() => {
+                    if is_service {
+                        complain("The settings are read with every look at the store; nothing is ended.");
+                    } else {
+                        complain("Leaving: the running jobs run on, and the next worker takes them over.");
+                        let _ = sender.send(Some(StopMode::HandOver));
+                    }
+                    continue;
+                }
             }
             let now = queuectl_exec::now_boot_ms();
             match first {
@@ -177,6 +191,7 @@ async fn detach(place: &Place, client: &Client, arguments: &Arguments, umask: u3
     for queue in &arguments.queue {
         command.arg("--queue").arg(queue);
     }
+    command.args(["--on-crash", &arguments.on_crash]);
     if arguments.drain {
         command.arg("--drain");
     }

@@ -10,7 +10,7 @@ fn kills() -> usize {
 }
 
 /// A job that notices if another run of it is alive, and that leaves a part of itself outside of its process group.
-fn watchful(stage: &Stage, id: &str) -> String {
+pub fn watchful(stage: &Stage, id: &str) -> String {
     let dir = stage.dir.path().display();
     format!(
         "exec 9>>{dir}/lock-{id}; flock -n 9 || echo {id} >> {dir}/overlaps; setsid sleep 30 & \
@@ -18,7 +18,7 @@ fn watchful(stage: &Stage, id: &str) -> String {
     )
 }
 
-fn begun(stage: &Stage, id: &str) -> usize {
+pub fn begun(stage: &Stage, id: &str) -> usize {
     stage.lines("begun").iter().filter(|line| *line == id).count()
 }
 
@@ -55,9 +55,9 @@ fn worker_and_keeper_killed_together_never_make_two_runs_overlap() {
 }
 
 #[test]
-fn a_killed_worker_takes_its_whole_tree_with_it() {
+fn on_crash_kill_a_killed_worker_takes_its_whole_tree_with_it() {
     let mut stage = Stage::new();
-    let worker = stage.start_worker(&[]);
+    let worker = stage.start_worker(&["--on-crash", "kill"]);
     stage.enqueue("tree", &watchful(&stage, "tree"));
     until("the run has begun", || begun(&stage, "tree") == 1);
     assert!(processes_of(&stage.database).len() >= 2, "the shell and what it set apart");

@@ -116,7 +116,7 @@ fn doctor_finds_what_is_amiss_and_says_what_to_do() {
     assert!(has("modes", "problem"));
     std::fs::set_permissions(&stage.database, PermissionsExt::from_mode(0o600)).expect("ours");
     stage.enqueue("long", "sleep 60");
-    let worker = stage.start_worker(&[]);
+    let worker = stage.start_worker(&["--on-crash", "kill"]);
     stage.until_state("long", "processing");
     signal(worker, KILL);
     stage.await_worker(worker);

@@ -1,5 +1,6 @@
 //! End to end: the real binary, real processes, real crashes.
 
+mod adoption;
 mod beyond;
 mod bulk;
 mod changing;

@@ -119,7 +119,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         for child in &mut self.workers {
-            // Its keeper notices and ends its jobs.
+            // What it runs ends with the database, which is about to go.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -147,6 +147,7 @@ pub fn signal(pid: u32, signal: i32) {
     assert!(status.is_ok_and(|status| status.success()), "cannot signal {pid}");
 }
 
+pub const HUP: i32 = 1;
 pub const KILL: i32 = 9;
 pub const TERM: i32 = 15;
 pub const STOP: i32 = 19;

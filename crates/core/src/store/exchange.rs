@@ -76,6 +76,8 @@ pub struct Claim {
 pub enum StopMode {
     /// Finish what runs.
     Drain,
+    /// Go at once; what runs goes on, for the next worker to adopt.
+    HandOver,
     /// TERM, grace, KILL; give the jobs back.
     Now,
 }

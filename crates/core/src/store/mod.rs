@@ -46,6 +46,8 @@ pub trait Store:
 pub struct Place {
     /// For people: a path, or a URL without its password.
     pub name: String,
+    /// The file without which there is no store, where that is one.
+    pub file: Option<PathBuf>,
     /// Locks, sockets and spools of the processes on this machine.
     pub run_dir: PathBuf,
     /// Outputs beyond the inline bound.

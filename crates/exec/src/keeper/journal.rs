@@ -1,8 +1,8 @@
 //! Writes the spool: each record before the step that relies on it, by `write`, without syncing.
 
-use crate::protocol::ClaimKey;
+use crate::protocol::{ClaimKey, ExitRecord};
 use crate::rundir::spool_name;
-use crate::spool::{SpoolRecord, encode};
+use crate::spool::{SpoolRecord, decode, encode};
 use queuectl_core::limits::SPOOL_BYTES_MAX;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -54,6 +54,17 @@ impl Journal {
         if self.len > self.rewrite_at { self.rewrite() } else { Ok(()) }
     }
 
+    /// What is not settled: the claims, and the outcomes of those that have one.
+    pub(super) fn unsettled(&self) -> Vec<(ClaimKey, Option<ExitRecord>)> {
+        let exit = |bytes: &Vec<u8>| {
+            decode(bytes).records.into_iter().find_map(|record| match record {
+                SpoolRecord::Exit(exit) => Some(exit),
+                _ => None,
+            })
+        };
+        self.live.iter().map(|(claim, bytes)| (*claim, exit(bytes))).collect()
+    }
+
     /// Whether nothing is left to be settled.
     pub(super) fn is_empty(&self) -> bool {
         self.live.is_empty()
@@ -95,7 +106,7 @@ fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spool::{SpoolContents, SpoolEnding, decode};
+    use crate::spool::{SpoolContents, SpoolEnding};
 
     fn claim(number: u64) -> ClaimKey {
         ClaimKey { incarnation: 0, number }

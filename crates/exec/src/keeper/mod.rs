@@ -14,6 +14,7 @@ mod attempt;
 mod ending;
 mod follow;
 mod journal;
+mod orphan;
 mod peer;
 mod pipes;
 mod poll;
@@ -23,9 +24,10 @@ mod start;
 mod tree;
 
 use crate::clock::now_boot_ms;
+use crate::estate::remove_if_there;
 use crate::machine::{boot_id, pid_namespace};
 use crate::output::{Output, OutputDir};
-use crate::protocol::ClaimKey;
+use crate::protocol::{ClaimKey, OnCrash};
 use crate::rundir::{self, HeldLock, Kind};
 use crate::unix::{FileLimit, SignalReader, Spawner, on_main_thread, reset_dispositions, take_stdin};
 use attempt::Attempt;
@@ -46,8 +48,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tree::Unmarked;
 
-/// The serial number of the worker's connection.
-const CONTROL: u64 = 0;
+/// The serial number of the connection to the worker that started this keeper.
+const FIRST_WORKER: u64 = 0;
 
 /// What a keeper is told at its start.
 #[derive(Debug, Clone)]
@@ -58,6 +60,9 @@ pub struct KeeperOptions {
     pub id: String,
     /// Of the jobs.
     pub umask: u32,
+    pub on_crash: OnCrash,
+    /// A file without which nothing that runs here is of use any more: the database.
+    pub guard: Option<PathBuf>,
 }
 
 /// Runs a keeper until its work is done. Descriptor 0 is the socket to its worker.
@@ -79,6 +84,7 @@ pub fn run(options: KeeperOptions) -> io::Result<()> {
     let mut keeper = Keeper::new(options, control, signals)?;
     while !keeper.is_done() {
         keeper.turn()?;
+        keeper.look_after_itself(&lock);
     }
     keeper.leave(lock)
 }
@@ -89,7 +95,7 @@ enum Worker {
     Here,
     /// It has said good-bye.
     Leaving,
-    /// It is gone without a word.
+    /// It is gone without a word, or has handed over.
     Lost,
 }
 
@@ -108,6 +114,10 @@ struct Keeper {
     spawner: Spawner,
     journal: Journal,
     worker: Worker,
+    /// The worker's connection.
+    control: u64,
+    /// When to look again whether this keeper is still known to anybody.
+    guard_at: u64,
     /// By TERM, HUP or INT: the machine goes down, or somebody wants this keeper to end. It ends when its worker says.
     told_to_stop: bool,
     peers: HashMap<u64, Peer>,
@@ -137,7 +147,7 @@ impl Keeper {
         let listener = rundir::listen(&options.run_dir, &options.id)?;
         poll.add(&signals, Token::Signals, Interest::Read)?;
         poll.add(&listener, Token::Listener, Interest::Read)?;
-        let control = Peer::new(control, Token::Peer(CONTROL), &poll)?;
+        let control = Peer::new(control, Token::Peer(FIRST_WORKER), &poll)?;
         let common = Common {
             null: Arc::new(File::open("/dev/null")?.into()),
             umask: options.umask,
@@ -157,12 +167,14 @@ impl Keeper {
             listen_again_at: None,
             spawner: Spawner::start()?,
             worker: Worker::Here,
+            control: FIRST_WORKER,
+            guard_at: 0,
             told_to_stop: false,
-            peers: HashMap::from([(CONTROL, control)]),
+            peers: HashMap::from([(FIRST_WORKER, control)]),
             attempts: BTreeMap::new(),
             by_claim: HashMap::new(),
             by_pid: HashMap::new(),
-            next_serial: CONTROL + 1,
+            next_serial: FIRST_WORKER + 1,
             ended: HashMap::new(),
             settled: VecDeque::new(),
             unread: BTreeMap::new(),
@@ -205,20 +217,22 @@ impl Keeper {
             return Some(0);
         }
         let deadlines = self.attempts.values().filter_map(Attempt::deadline);
-        let next = deadlines.chain(self.listen_again_at).min()?;
+        let guard_at = (!self.attempts.is_empty()).then_some(self.guard_at);
+        let next = deadlines.chain(self.listen_again_at).chain(guard_at).min()?;
         // The kernel's timer stops while the machine sleeps, the clock does not.
         Some(next.saturating_sub(now_boot_ms()).min(KEEPER_TURN_MAX.as_millis() as u64))
     }
 
     fn is_done(&self) -> bool {
-        let told_all = self.peers.get(&CONTROL).is_none_or(|control| control.backlog() == 0);
+        let told_all = self.peers.get(&self.control).is_none_or(|control| control.backlog() == 0);
         // Told to stop, it can be of no more use: its worker starts another, or stops as well.
         (self.worker != Worker::Here || self.told_to_stop) && self.attempts.is_empty() && told_all
     }
 
     /// Leaves nothing behind, except what somebody has yet to settle.
     fn leave(self, lock: HeldLock) -> io::Result<()> {
-        std::fs::remove_file(self.options.run_dir.join(rundir::socket_name(&self.options.id)))?;
+        remove_if_there(&self.options.run_dir.join(rundir::socket_name(&self.options.id)))?;
+        rundir::unmark_orphan(&self.options.run_dir, &self.options.id)?;
         if self.journal.is_empty() {
             self.journal.remove()?;
             lock.remove()?;

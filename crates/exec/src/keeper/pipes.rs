@@ -1,6 +1,6 @@
 //! Reads what the jobs print, a bounded amount at a time.
 
-use super::{CONTROL, Keeper};
+use super::Keeper;
 use crate::protocol::Stream;
 use queuectl_core::limits::{KEPT_PIPES_MAX, PIPE_READ_BYTES, PIPE_READS_PER_TURN};
 use rustix::io::Errno;
@@ -84,7 +84,7 @@ impl Keeper {
 
     /// The worker does not read: let the jobs wait until it does.
     pub(super) fn pause_pipes(&mut self) {
-        debug_assert!(self.peers.contains_key(&CONTROL), "only the worker's backlog pauses");
+        debug_assert!(self.peers.contains_key(&self.control), "only the worker's backlog pauses");
         self.paused = true;
         for pipe in self.attempts.values().flat_map(|attempt| [&attempt.stdout, &attempt.stderr]).flatten() {
             let _ = self.poll.remove(pipe);

@@ -3,9 +3,9 @@
 use super::follow::{Followed, pump};
 use super::peer::{Follow, Peer, Received};
 use super::poll::{Interest, Token};
-use super::{CONTROL, Keeper, Worker};
+use super::{Keeper, Worker};
 use crate::clock::now_boot_ms;
-use crate::protocol::{ClaimKey, End, Event, Interruption, PROTOCOL_VERSION, Request};
+use crate::protocol::{ClaimKey, End, Event, PROTOCOL_VERSION, Request};
 use queuectl_core::limits::{
     ENDED_FOLLOWABLE_MAX, FOLLOWS_PER_CONNECTION_MAX, KEEPER_BACKLOG_BYTES_MAX, KEEPER_FOLLOWERS_MAX,
     KEEPER_TURN_MAX,
@@ -93,7 +93,8 @@ impl Keeper {
                 peer.follows.push(Follow { claim, stdout_next: stdout_from, stderr_next: stderr_from });
             }
             // Only the worker gives orders.
-            _ if serial != CONTROL => return Err(Hopeless),
+            Request::Adopt => return self.be_adopted(serial).map_err(|()| Hopeless),
+            _ if serial != self.control => return Err(Hopeless),
             Request::Start(start) => self.start(&start),
             Request::Stop { claim, reason, grace_ms } => {
                 if let Some(&attempt) = self.by_claim.get(&claim) {
@@ -102,24 +103,20 @@ impl Keeper {
             }
             Request::Settled { claims } => self.settle(&claims),
             Request::Leave => self.worker = Worker::Leaving,
+            Request::HandOver => self.be_orphaned(),
             Request::Hello { .. } => {}
         }
         Ok(())
     }
 
-    /// Ends a connection. If it is the worker's, and unannounced, everything ends.
+    /// Ends a connection.
     fn hang_up(&mut self, serial: u64) {
         if let Some(mut peer) = self.peers.remove(&serial) {
             // A last word, such as which version would have been right.
             let _ = peer.flush(&self.poll);
         }
-        if serial != CONTROL || self.worker != Worker::Here {
-            return;
-        }
-        self.worker = Worker::Lost;
-        let end = End::Interrupted { cause: Interruption::WorkerLost };
-        for attempt in self.attempts.keys().copied().collect::<Vec<_>>() {
-            self.end(attempt, &end, 0);
+        if serial == self.control && self.worker == Worker::Here {
+            self.lose_worker();
         }
     }
 
@@ -168,7 +165,7 @@ impl Keeper {
         for serial in broken {
             self.hang_up(serial);
         }
-        let backlog = self.peers.get(&CONTROL).map_or(0, Peer::backlog);
+        let backlog = self.peers.get(&self.control).map_or(0, Peer::backlog);
         if !self.paused && backlog > KEEPER_BACKLOG_BYTES_MAX {
             self.pause_pipes();
         } else if self.paused && backlog < KEEPER_BACKLOG_BYTES_MAX / 2 {
@@ -178,7 +175,7 @@ impl Keeper {
 
     /// Tells the worker, if it is still there.
     pub(super) fn tell(&mut self, event: &Event) {
-        if let Some(control) = self.peers.get_mut(&CONTROL) {
+        if let Some(control) = self.peers.get_mut(&self.control) {
             control.send(event);
         }
     }

@@ -271,7 +271,7 @@ impl Feed {
                 self.connection = None;
                 None
             }
-            Event::Hello { .. } | Event::Started { .. } | Event::Exited(_) => None,
+            Event::Hello { .. } | Event::Started { .. } | Event::Exited(_) | Event::Adopted { .. } => None,
         }
     }
 

@@ -51,9 +51,14 @@ impl Waiter {
                 return Ok(None);
             }
             self.look().await?;
-            if self.told.is_empty() && self.listener.wait(LOOK_INTERVAL).await {
-                // More is likely to follow at once.
-                tokio::time::sleep(LOOK_PAUSE).await;
+            if self.told.is_empty() {
+                if self.listener.wait(LOOK_INTERVAL).await {
+                    // More is likely to follow at once.
+                    tokio::time::sleep(LOOK_PAUSE).await;
+                } else {
+                    // Nobody else may be there to do it.
+                    self.client.settle_dead().await;
+                }
             }
         }
     }

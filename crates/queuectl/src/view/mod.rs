@@ -23,7 +23,7 @@ pub use log::LogView;
 pub use reason::{ExplainView, Facts, Reason};
 pub use setting::SettingView;
 pub use stats::{FailureView, PercentilesView, QueueRunsView, RunsView, StatsGatherer, StatsView};
-pub use status::{QueueDetailView, QueueView, StatusView, WorkerView, WorkersView};
+pub use status::{OrphanView, QueueDetailView, QueueView, StatusView, WorkerView, WorkersView};
 
 /// The version of the wire types, in the field `schema`.
 pub const SCHEMA: u32 = 1;

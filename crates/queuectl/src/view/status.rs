@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use queuectl_core::id::JobId;
 use queuectl_core::queue::QueueName;
 use queuectl_core::settings::Settings;
 use queuectl_core::state::Shown;
 use queuectl_core::store::{Count, QueueRow, WorkerRow};
 use serde::Serialize;
+
+use crate::client::Orphan;
 
 use super::{SCHEMA, SettingView, StateCounts};
 
@@ -38,6 +41,16 @@ pub struct WorkersView {
     pub active: u64,
     pub processes: usize,
     pub list: Vec<WorkerView>,
+    /// Keepers whose worker is gone while their jobs run on.
+    pub orphans: Vec<OrphanView>,
+}
+
+/// A keeper without a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrphanView {
+    pub keeper: String,
+    /// The ids of the jobs that it runs.
+    pub jobs: Vec<String>,
 }
 
 /// One worker process.
@@ -61,7 +74,13 @@ pub struct WorkerView {
 
 impl StatusView {
     /// `workers`: those that are alive.
-    pub fn new(store: &str, counts: &[Count], queues: &[QueueRow], workers: &[WorkerRow]) -> StatusView {
+    pub fn new(
+        store: &str,
+        counts: &[Count],
+        queues: &[QueueRow],
+        workers: &[WorkerRow],
+        orphans: &[Orphan],
+    ) -> StatusView {
         let jobs = StateCounts::of(counts);
         StatusView {
             schema: SCHEMA,
@@ -69,13 +88,16 @@ impl StatusView {
             jobs,
             total: jobs.total(),
             queues: QueueView::all(queues, counts),
-            workers: WorkersView::new(workers.iter().map(|row| WorkerView::new(row, None)).collect()),
+            workers: WorkersView::new(
+                workers.iter().map(|row| WorkerView::new(row, None)).collect(),
+                OrphanView::all(orphans),
+            ),
         }
     }
 
     /// The status of a store that does not exist yet.
     pub fn empty(store: &str) -> StatusView {
-        StatusView::new(store, &[], &[], &[])
+        StatusView::new(store, &[], &[], &[], &[])
     }
 }
 
@@ -104,9 +126,19 @@ impl QueueView {
 }
 
 impl WorkersView {
-    pub fn new(list: Vec<WorkerView>) -> WorkersView {
+    pub fn new(list: Vec<WorkerView>, orphans: Vec<OrphanView>) -> WorkersView {
         let active = list.iter().map(|worker| u64::from(worker.slots)).sum();
-        WorkersView { active, processes: list.len(), list }
+        WorkersView { active, processes: list.len(), list, orphans }
+    }
+}
+
+impl OrphanView {
+    pub fn all(orphans: &[Orphan]) -> Vec<OrphanView> {
+        let view = |orphan: &Orphan| OrphanView {
+            keeper: orphan.keeper.clone(),
+            jobs: orphan.jobs.iter().map(JobId::to_string).collect(),
+        };
+        orphans.iter().map(view).collect()
     }
 }
 

@@ -186,7 +186,7 @@ fn an_absent_store_has_the_status_of_an_empty_one() {
         to_line(&StatusView::empty("/x/queue.db")),
         "{\"schema\": 1, \"store\": \"/x/queue.db\", \"jobs\": {\"pending\": 0, \"processing\": 0, \"completed\": 0, \
          \"failed\": 0, \"dead\": 0, \"cancelled\": 0, \"blocked\": 0}, \"total\": 0, \"queues\": [], \
-         \"workers\": {\"active\": 0, \"processes\": 0, \"list\": []}}"
+         \"workers\": {\"active\": 0, \"processes\": 0, \"list\": [], \"orphans\": []}}"
     );
 }
 
@@ -200,7 +200,8 @@ fn a_status_sums_over_queues_and_slots() {
     ];
     let rows =
         [QueueRow { name: queue("mail"), paused: true }, QueueRow { name: queue("idle"), paused: false }];
-    let status = StatusView::new("db", &counts, &rows, &[worker(3, None), worker(1, Some(StopMode::Drain))]);
+    let status =
+        StatusView::new("db", &counts, &rows, &[worker(3, None), worker(1, Some(StopMode::Drain))], &[]);
     assert_eq!((status.total, status.jobs.get(Shown::Pending), status.jobs.get(Shown::Dead)), (6, 5, 1));
     let queues: Vec<_> =
         status.queues.iter().map(|queue| (queue.name.as_str(), queue.paused, queue.total)).collect();

@@ -1,4 +1,4 @@
-//! Duties: what a worker does in the background. Recovery twice a second, retention once a minute.
+//! Duties: what a worker does in the background. Adoption and recovery twice a second, retention once a minute.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +6,12 @@ use std::time::Duration;
 use queuectl_core::limits::RECOVERY_INTERVAL;
 use queuectl_core::query::Filter;
 use queuectl_core::state::Shown;
-use queuectl_core::store::StoreResult;
+use queuectl_core::store::{StopMode, StoreResult};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
+use super::foster::{Foster, Household, adopt_more, adopt_orphans};
 use super::recovery::Recovery;
 use crate::client::Client;
 
@@ -27,6 +28,7 @@ pub struct Duties {
     stop: Arc<Notify>,
     nudge: Nudge,
     recovery: Recovery,
+    household: Household,
 }
 
 /// Asks for a pass of recovery at once.
@@ -39,12 +41,31 @@ impl Nudge {
     }
 }
 
-/// Starts the duties of one worker.
-pub fn spawn(client: Client) -> Duties {
+/// Starts the duties of one worker. `adopts`: it takes over keepers without a worker; those that are there now, before
+/// this returns.
+pub async fn spawn(client: Client, adopts: bool) -> Duties {
     let (stop, nudge) = (Arc::new(Notify::new()), Nudge(Arc::new(Notify::new())));
-    let recovery = Recovery::new(client.clone());
-    let task = tokio::spawn(attend(client, recovery.clone(), stop.clone(), nudge.clone()));
-    Duties { task, stop, nudge, recovery }
+    let (recovery, household) = (Recovery::new(client.clone()), Household::default());
+    let mut fosters = JoinSet::new();
+    if adopts {
+        take_in(&mut fosters, adopt_orphans(&client, &household).await);
+    }
+    let attendant = Attendant {
+        client,
+        recovery: recovery.clone(),
+        household: household.clone(),
+        adopts,
+        fosters,
+        stop: stop.clone(),
+        nudge: nudge.clone(),
+    };
+    Duties { task: tokio::spawn(attendant.attend()), stop, nudge, recovery, household }
+}
+
+fn take_in(set: &mut JoinSet<()>, fosters: Vec<Foster>) {
+    for foster in fosters {
+        set.spawn(foster.run());
+    }
 }
 
 impl Duties {
@@ -56,40 +77,68 @@ impl Duties {
         self.recovery.clone()
     }
 
-    /// Lets the pass that runs come to its end.
+    pub fn household(&self) -> Household {
+        self.household.clone()
+    }
+
+    /// Lets the pass that runs come to its end. What is still adopted is left to the next worker.
     pub async fn stop(self) {
+        self.household.stop(StopMode::HandOver);
         self.stop.notify_one();
         let _ = self.task.await;
     }
 }
 
-async fn attend(client: Client, recovery: Recovery, stop: Arc<Notify>, nudge: Nudge) {
-    // Long work goes a step a pass, so that neither recovery nor a stop waits for it.
-    let (mut more_old, mut more_dead) = (false, false);
-    for pass in 0_u64.. {
-        recovery.recover_dead().await;
+/// Who attends to the duties.
+struct Attendant {
+    client: Client,
+    recovery: Recovery,
+    household: Household,
+    adopts: bool,
+    fosters: JoinSet<()>,
+    stop: Arc<Notify>,
+    nudge: Nudge,
+}
+
+impl Attendant {
+    async fn attend(mut self) {
+        // Long work goes a step a pass, so that neither recovery nor a stop waits for it.
+        let (mut more_old, mut more_dead) = (false, false);
+        for pass in 0_u64.. {
+            self.look_after_the_dead(pass).await;
+            let client = &self.client;
+            if pass.is_multiple_of(STORE_PASSES) || more_dead {
+                more_dead = client.remove_dead_batch_step().await.unwrap_or_else(|error| {
+                    warn!(%error, "cannot remove what a dead loader left");
+                    false
+                });
+            }
+            if pass.is_multiple_of(RETENTION_PASSES) || more_old {
+                more_old = retain_step(client).await.unwrap_or_else(|error| {
+                    warn!(%error, "cannot delete old jobs");
+                    false
+                });
+            }
+            let rest = if more_old || more_dead { STEP_REST } else { RECOVERY_INTERVAL };
+            tokio::select! {
+                () = self.stop.notified() => break,
+                () = self.nudge.0.notified() => {}
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+        while self.fosters.join_next().await.is_some() {}
+    }
+
+    async fn look_after_the_dead(&mut self, pass: u64) {
+        if self.adopts {
+            take_in(&mut self.fosters, adopt_more(&self.client, &self.household).await);
+        }
+        while self.fosters.try_join_next().is_some() {}
+        self.recovery.recover_dead().await;
         if pass.is_multiple_of(STORE_PASSES)
-            && let Err(error) = recovery.recover_rows().await
+            && let Err(error) = self.recovery.recover_rows().await
         {
             warn!(%error, "cannot look for lost claims");
-        }
-        if pass.is_multiple_of(STORE_PASSES) || more_dead {
-            more_dead = client.remove_dead_batch_step().await.unwrap_or_else(|error| {
-                warn!(%error, "cannot remove what a dead loader left");
-                false
-            });
-        }
-        if pass.is_multiple_of(RETENTION_PASSES) || more_old {
-            more_old = retain_step(&client).await.unwrap_or_else(|error| {
-                warn!(%error, "cannot delete old jobs");
-                false
-            });
-        }
-        let rest = if more_old || more_dead { STEP_REST } else { RECOVERY_INTERVAL };
-        tokio::select! {
-            () = stop.notified() => return,
-            () = nudge.0.notified() => {}
-            () = tokio::time::sleep(rest) => {}
         }
     }
 }

@@ -22,6 +22,10 @@ pub enum Event {
         record: Box<ExitRecord>,
         stderr_tail: String,
     },
+    /// So many attempts of keepers that this worker has adopted run now.
+    Fostered {
+        running: usize,
+    },
     Exchanged(Result<ExchangeReply, StoreError>),
     /// A person or a signal asks the worker to stop.
     Stop(StopMode),

@@ -1,12 +1,13 @@
 //! The link to the keeper: orders go out, events come in, and its end is noticed.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use queuectl_core::id::JobId;
 use queuectl_core::limits::KEEPER_HELLO_MAX;
-use queuectl_exec::protocol::{Event, PROTOCOL_VERSION, Request};
+use queuectl_exec::protocol::{ClaimKey, Event, ExitRecord, OnCrash, PROTOCOL_VERSION, Request};
+use queuectl_exec::rundir::connect;
 use queuectl_exec::wire::{self, FrameDecoder};
 use queuectl_exec::{LaunchOptions, boot_id, launch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +29,9 @@ pub struct Launcher {
     pub run_dir: PathBuf,
     pub out_dir: PathBuf,
     pub umask: u32,
+    pub on_crash: OnCrash,
+    /// The database, without which a keeper ends what it runs.
+    pub guard: Option<PathBuf>,
 }
 
 /// A keeper that takes orders.
@@ -37,7 +41,8 @@ pub struct Link {
     /// Bounded by the worker's slots: each claim is started, stopped and settled once.
     orders: mpsc::UnboundedSender<Request>,
     events: mpsc::Receiver<Event>,
-    child: Child,
+    /// Only of a keeper that this worker has started.
+    child: Option<Child>,
 }
 
 /// The id of a keeper: fresh, and ending in the boot that it belongs to, so that whoever finds its claims after a power
@@ -62,29 +67,73 @@ impl Launcher {
             out_dir: self.out_dir.clone(),
             id: id.clone(),
             umask: self.umask,
+            on_crash: self.on_crash,
+            guard: self.guard.clone(),
         };
         let launched = launch(&options).map_err(|e| failed("could not be started", e))?;
-        let stream = launched
-            .control
-            .set_nonblocking(true)
-            .and_then(|()| UnixStream::from_std(launched.control))
+        let mut link = Link::over(launched.control, id, Some(launched.child))
             .map_err(|e| failed("cannot be spoken to", e))?;
-        let (read, write) = stream.into_split();
-        let (orders, taken) = mpsc::unbounded_channel();
-        let (heard, events) = mpsc::channel(EVENTS_MAX);
-        tokio::spawn(send_orders(write, taken));
-        tokio::spawn(hear_events(read, heard));
-        let mut link = Link { owner: id, orders, events, child: launched.child };
-        link.send(Request::Hello { version: PROTOCOL_VERSION });
+        if link.greet().await { Ok(link) } else { Err(failed_hello()) }
+    }
+}
+
+/// A keeper whose worker is gone has become ours.
+pub struct Adopted {
+    pub link: Link,
+    pub running: Vec<ClaimKey>,
+    /// Possibly started, and nobody knows how they ended.
+    pub lost: Vec<ClaimKey>,
+    /// Not known to be settled.
+    pub ended: Vec<ExitRecord>,
+}
+
+/// Takes the place of a keeper's lost worker; `None` if it has one, or has ended meanwhile.
+pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
+    let mut link = match connect(run_dir, id).and_then(|stream| Link::over(stream, id.to_owned(), None)) {
+        Ok(link) => link,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    if !link.greet().await {
+        return Ok(None);
+    }
+    link.send(Request::Adopt);
+    let mut ended = Vec::new();
+    loop {
         match tokio::time::timeout(KEEPER_HELLO_MAX, link.next()).await {
-            Ok(Some(Event::Hello { .. })) => Ok(link),
-            Ok(_) => Err(Error::Keeper { what: "ended as soon as it was started".to_owned(), source: None }),
-            Err(_) => Err(Error::Keeper { what: "does not answer".to_owned(), source: None }),
+            Ok(Some(Event::Exited(record))) => ended.push(*record),
+            Ok(Some(Event::Adopted { running, lost })) => {
+                return Ok(Some(Adopted { link, running, lost, ended }));
+            }
+            _ => return Ok(None),
         }
     }
 }
 
+fn failed_hello() -> Error {
+    Error::Keeper { what: "does not answer as it should".to_owned(), source: None }
+}
+
 impl Link {
+    fn over(stream: std::os::unix::net::UnixStream, owner: String, child: Option<Child>) -> io::Result<Link> {
+        stream.set_nonblocking(true)?;
+        let (read, write) = UnixStream::from_std(stream)?.into_split();
+        let (orders, taken) = mpsc::unbounded_channel();
+        let (heard, events) = mpsc::channel(EVENTS_MAX);
+        tokio::spawn(send_orders(write, taken));
+        tokio::spawn(hear_events(read, heard));
+        Ok(Link { owner, orders, events, child })
+    }
+
+    /// Exchanges the first words; false if there is no understanding.
+    async fn greet(&mut self) -> bool {
+        self.send(Request::Hello { version: PROTOCOL_VERSION });
+        let answer = tokio::time::timeout(KEEPER_HELLO_MAX, self.next()).await;
+        matches!(answer, Ok(Some(Event::Hello { version: PROTOCOL_VERSION, .. })))
+    }
+
     /// Sends an order; if the keeper is gone, [`Link::next`] says so.
     pub fn send(&self, order: Request) {
         let _ = self.orders.send(order);
@@ -99,9 +148,16 @@ impl Link {
     pub async fn leave(mut self) {
         self.send(Request::Leave);
         while self.next().await.is_some() {}
-        let mut child = self.child;
+        let Some(mut child) = self.child else { return };
         let reaped = tokio::task::spawn_blocking(move || child.wait()).await;
         debug!(?reaped, "the keeper has ended");
+    }
+
+    /// Parts from a keeper whose attempts run on, for the next worker to adopt. Returns once it knows.
+    pub async fn hand_over(mut self) {
+        self.send(Request::HandOver);
+        // It drops the connection of whoever has handed over.
+        while self.next().await.is_some() {}
     }
 }
 

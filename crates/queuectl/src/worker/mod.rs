@@ -1,10 +1,12 @@
 //! The worker: one process with a number of slots, beside its keeper.
 //!
 //! `step.rs` decides, `turn.rs` is the thin loop that does the IO, `link.rs` speaks with the keeper, `duties.rs` runs in
-//! the background: recovery of what dead keepers left (`recovery.rs`), and retention.
+//! the background: adoption of keepers whose worker is gone (`foster.rs`), recovery of what dead keepers left
+//! (`recovery.rs`), and retention.
 
 mod duties;
 mod events;
+mod foster;
 mod link;
 mod prefetch;
 mod recovery;
@@ -22,11 +24,14 @@ use queuectl_core::job::KIND_COMMAND;
 use queuectl_core::queue::QueueName;
 use queuectl_core::store::{StopMode, Take, Topic, WorkerRow};
 use queuectl_core::time::Timestamp;
+use queuectl_exec::protocol::OnCrash;
 use queuectl_exec::rundir::{self, HeldLock, Kind};
 use tokio::sync::watch;
 use tracing::warn;
 
+pub use self::foster::{Household, adopt_orphans};
 use self::link::Launcher;
+pub use self::recovery::Recovery;
 use self::start::Surroundings;
 use self::step::Identity;
 use self::turn::Turns;
@@ -52,6 +57,8 @@ pub struct WorkerOptions {
     pub program: PathBuf,
     /// For the jobs.
     pub umask: u32,
+    /// What becomes of running jobs if this process dies.
+    pub on_crash: OnCrash,
     /// For people.
     pub host: String,
     pub version: String,
@@ -80,6 +87,7 @@ pub struct WorkerReport {
 ///     home: b"/".to_vec(),
 ///     program: "/usr/local/bin/queuectl".into(),
 ///     umask: 0o022,
+///     on_crash: queuectl::OnCrash::Adopt,
 ///     host: "example".to_owned(),
 ///     version: "0.1.0".to_owned(),
 /// };
@@ -125,7 +133,8 @@ impl Worker {
     }
 
     /// Works until it is told to stop, here or through the store, or has drained. Running jobs are finished first, or
-    /// ended and given back if the stop says [`StopMode::Now`].
+    /// ended and given back if the stop says [`StopMode::Now`], or left to the next worker if it says
+    /// [`StopMode::HandOver`].
     pub async fn run(self, stop: watch::Receiver<Option<StopMode>>) -> Result<WorkerReport, Error> {
         let place = self.client.place();
         let identity = Identity {
@@ -148,11 +157,15 @@ impl Worker {
             run_dir: place.run_dir.clone(),
             out_dir: place.out_dir.clone(),
             umask: self.options.umask,
+            on_crash: self.options.on_crash,
+            guard: place.file.clone(),
         };
         let result = match self.client.store.listen(Topic::Work).await {
             Err(error) => Err(error.into()),
             Ok(listener) => {
-                let duties = duties::spawn(self.client.clone());
+                // The worker of one job looks after that one alone.
+                let adopts = self.options.only.is_none();
+                let duties = duties::spawn(self.client.clone(), adopts).await;
                 let turns = Turns::new(self.client.clone(), identity, surroundings, launcher, &duties);
                 let result = match turns.await {
                     Ok(turns) => turns.run(listener, stop).await,

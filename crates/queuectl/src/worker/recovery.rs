@@ -4,6 +4,7 @@
 //! the finder anywhere between leaves it to the next one.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use queuectl_core::claim::ClaimToken;
@@ -131,11 +132,7 @@ async fn give_back(
         match fate(remains.get(&ClaimKey::from(claim.token)).copied(), whole) {
             Fate::NeverStarted => releases.push(claim.token),
             Fate::Ended(record) => {
-                let (record, out_dir) = (Box::new(record.clone()), place.out_dir.clone());
-                let (record, stderr_tail) =
-                    tokio::task::spawn_blocking(move || sync_record(record, &out_dir))
-                        .await
-                        .map_err(broke_off)?;
+                let (record, stderr_tail) = sync_off_thread(Box::new(record.clone()), &place.out_dir).await?;
                 let now = now_boot_ms();
                 let facts = Facts { record: &record, stderr_tail: &stderr_tail, now, random: u64::MAX };
                 settles.push(settle_for(claim, &facts, &settings));
@@ -230,7 +227,19 @@ async fn exchange(
     settings: &Settings,
 ) -> StoreResult<Vec<(ClaimToken, Settled)>> {
     let claims: Vec<ClaimToken> = settles.iter().map(|settle| settle.claim).collect();
-    let request = ExchangeRequest {
+    let request = exchange_request(owner, settles, releases, settings.version);
+    let reply = client.store.exchange(request).await?;
+    Ok(claims.into_iter().zip(reply.settled).collect())
+}
+
+/// Settles and releases on behalf of an owner who claims nothing more.
+pub fn exchange_request(
+    owner: &str,
+    settles: Vec<Settle>,
+    releases: Vec<ClaimToken>,
+    settings_seen: u64,
+) -> ExchangeRequest {
+    ExchangeRequest {
         worker: String::new(),
         owner: owner.to_owned(),
         settles,
@@ -238,10 +247,17 @@ async fn exchange(
         want: 0,
         take: Take::default(),
         drain: false,
-        settings_seen: settings.version,
-    };
-    let reply = client.store.exchange(request).await?;
-    Ok(claims.into_iter().zip(reply.settled).collect())
+        settings_seen,
+    }
+}
+
+/// Makes a record's files durable, off the thread of who waits for it.
+pub async fn sync_off_thread(
+    record: Box<ExitRecord>,
+    out_dir: &Path,
+) -> Result<(Box<ExitRecord>, String), Error> {
+    let out_dir = out_dir.to_owned();
+    tokio::task::spawn_blocking(move || sync_record(record, &out_dir)).await.map_err(broke_off)
 }
 
 fn broke_off(error: tokio::task::JoinError) -> Error {

@@ -83,6 +83,8 @@ pub struct Machine {
     refused_until: u64,
     releases: Vec<ClaimToken>,
     in_flight: Option<InFlight>,
+    /// Attempts of adopted keepers; they take slots like our own.
+    fostered: usize,
     stop: Option<StopMode>,
     drained: bool,
     /// A newer queuectl has taken the store over: this worker may write nothing any more. What it cannot record stays in
@@ -115,6 +117,7 @@ impl Machine {
             refused_until: 0,
             releases: Vec::new(),
             in_flight: None,
+            fostered: 0,
             stop: None,
             drained: false,
             excluded: false,
@@ -149,6 +152,7 @@ impl Machine {
             Event::Ended { record, stderr_tail } => {
                 self.end(&record, &stderr_tail, now, random, &mut actions);
             }
+            Event::Fostered { running } => self.foster(running),
             Event::Exchanged(Ok(reply)) => self.take_reply(reply, now, &mut actions),
             Event::Exchanged(Err(error)) => self.lose_exchange(&error, now, &mut actions),
             Event::Stop(mode) => self.stop_at(mode, &mut actions),
@@ -183,10 +187,36 @@ impl Machine {
         self.stop.is_some()
     }
 
+    /// How it stops, if it does.
+    pub fn stop(&self) -> Option<StopMode> {
+        self.stop
+    }
+
+    /// True if it goes without waiting for what runs.
+    pub fn leaves_running(&self) -> bool {
+        self.stop == Some(StopMode::HandOver) && self.running() > 0
+    }
+
+    /// So many adopted attempts run now. One that has ended leaves its slot, and may have come back to the queue.
+    pub fn foster(&mut self, running: usize) {
+        if running < self.fostered {
+            self.news = true;
+            self.more = true;
+            self.drained = false;
+        }
+        self.fostered = running;
+    }
+
     fn is_over(&self) -> bool {
         // What is not settled durably is still held.
-        let idle = self.held.is_empty() && self.releases.is_empty() && self.in_flight.is_none();
-        idle && (self.stop.is_some() || self.drained)
+        let settled =
+            self.held.len() == self.running() && self.releases.is_empty() && self.in_flight.is_none();
+        let idle = self.held.is_empty() && self.fostered == 0;
+        match self.stop {
+            Some(StopMode::HandOver) => settled,
+            Some(_) => settled && idle,
+            None => settled && idle && self.drained,
+        }
     }
 
     /// A worker that would go but for a store that stays away, or refuses what is left, need not wait for ever: the
@@ -198,7 +228,8 @@ impl Machine {
     fn is_waiting_for_the_store(&self) -> bool {
         let refused = self.settles.is_empty() && self.releases.is_empty() && !self.refused.is_empty();
         let blocked = self.store_failures > 0 || refused;
-        let done = self.running() == 0 && self.in_flight.is_none();
+        let leaves = self.stop == Some(StopMode::HandOver);
+        let done = (leaves || self.running() + self.fostered == 0) && self.in_flight.is_none();
         blocked && done && (self.stop.is_some() || self.drained)
     }
 
@@ -362,6 +393,10 @@ impl Machine {
 
     fn free_slot(&self) -> Option<u32> {
         let taken = |slot: u32| self.held.values().any(|held| held.slot == Some(slot));
+        let used = self.held.values().filter(|held| held.slot.is_some()).count();
+        if used + self.fostered >= self.identity.slots {
+            return None;
+        }
         (1..=self.identity.slots as u32).find(|slot| !taken(*slot))
     }
 }

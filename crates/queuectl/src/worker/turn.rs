@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use super::WorkerReport;
 use super::duties::Duties;
 use super::events::{Action, Event, Report};
+use super::foster::Household;
 use super::link::{Launcher, Link, keeper_id};
 use super::recovery::Recovery;
 use super::settling::last_line;
@@ -28,6 +29,9 @@ const TAIL_BYTES: usize = 4096;
 /// Keepers that may die one after the other, without an attempt that ended between, before the worker gives up.
 const KEEPER_DEATHS_MAX: u32 = 5;
 
+pub const CLAIM_LOST: &str = "its claim was no longer valid; the outcome was not recorded";
+pub const OUTCOME_REFUSED: &str = "the store does not take its outcome; it is offered again";
+
 pub struct Turns {
     client: Client,
     worker: String,
@@ -36,6 +40,9 @@ pub struct Turns {
     link: Option<Link>,
     exchange: Option<JoinHandle<Result<ExchangeReply, StoreError>>>,
     synced: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    household: Household,
+    /// Adopted attempts that run.
+    fostered: watch::Receiver<usize>,
     nudge: super::duties::Nudge,
     recovery: Recovery,
     /// Since the last start a pass of recovery has found nothing more to do.
@@ -55,6 +62,8 @@ impl Turns {
     ) -> Result<Turns, Error> {
         let settings = client.settings().await?;
         let link = launcher.launch(keeper_id(&client.next_id())).await?;
+        let household = duties.household();
+        let fostered = household.running();
         Ok(Turns {
             client,
             worker: identity.worker.clone(),
@@ -63,6 +72,8 @@ impl Turns {
             link: Some(link),
             exchange: None,
             synced: mpsc::channel(SYNCING_MAX),
+            household,
+            fostered,
             nudge: duties.nudge(),
             recovery: duties.recovery(),
             confirmed: false,
@@ -77,6 +88,7 @@ impl Turns {
         mut stop: watch::Receiver<Option<StopMode>>,
     ) -> Result<WorkerReport, Error> {
         let owner = self.link.as_ref().map(|link| link.owner.clone()).unwrap_or_default();
+        self.machine.foster(*self.fostered.borrow_and_update());
         let mut event = Event::KeeperReady { owner };
         loop {
             let lost = matches!(event, Event::KeeperLost);
@@ -97,10 +109,12 @@ impl Turns {
             };
         }
         match self.link.take() {
+            Some(link) if self.machine.leaves_running() => link.hand_over().await,
             Some(link) => link.leave().await,
             // What the lost keeper ran is settled before this worker goes.
             None => self.recovery.recover_dead().await,
         }
+        self.report.settled += self.household.settled();
         Ok(self.report)
     }
 
@@ -122,6 +136,9 @@ impl Turns {
                 Action::Exit => over = true,
             }
         }
+        if let Some(mode) = self.machine.stop() {
+            self.household.stop(mode);
+        }
         over
     }
 
@@ -140,6 +157,9 @@ impl Turns {
                     self.announce_stop(mode);
                     Event::Stop(mode)
                 })
+            }
+            Ok(()) = self.fostered.changed() => {
+                Event::Fostered { running: *self.fostered.borrow_and_update() }
             }
             event = next_from(&mut self.link) => match event {
                 Some(KeeperEvent::Exited(record)) => self.ended(record),
@@ -213,10 +233,10 @@ impl Turns {
                 info!(job.id = %job, attempt, state = to, "{what}");
             }
             Report::Lost { job, attempt } => {
-                warn!(job.id = %job, attempt, "its claim was no longer valid; the outcome was not recorded");
+                warn!(job.id = %job, attempt, "{CLAIM_LOST}");
             }
             Report::Refused { job, attempt, why } => {
-                error!(job.id = %job, attempt, why, "the store does not take its outcome; it is offered again");
+                error!(job.id = %job, attempt, why, "{OUTCOME_REFUSED}");
             }
             Report::StoreFailed { why } => error!(why, "the store cannot be used; trying again"),
             Report::LeftBehind { claims } => warn!(
@@ -267,6 +287,6 @@ fn stderr_tail(out_dir: &std::path::Path, stderr: &protocol::Captured) -> String
 }
 
 #[expect(clippy::disallowed_methods, reason = "the loop hands the machine its random values")]
-fn draw() -> u64 {
+pub fn draw() -> u64 {
     getrandom::u64().unwrap_or_default()
 }

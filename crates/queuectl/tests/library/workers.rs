@@ -18,6 +18,7 @@ fn options(queues: &[&str]) -> WorkerOptions {
         home: b"/".to_vec(),
         program: "/nonexistent/keeper".into(),
         umask: 0o022,
+        on_crash: queuectl::OnCrash::Adopt,
         host: "here".to_owned(),
         version: "0.1.0".to_owned(),
     }

@@ -128,7 +128,7 @@ CREATE TABLE worker (
   queues     TEXT NOT NULL,
   only_job   INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
-  stop       TEXT CHECK (stop IN ('drain', 'now')),
+  stop       TEXT CHECK (stop IN ('drain', 'handover', 'now')),
   version    TEXT NOT NULL
 ) STRICT;
 

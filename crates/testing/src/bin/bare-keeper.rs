@@ -1,5 +1,6 @@
 //! A keeper and nothing else, for tests that cannot use the product's binary. Called as `launch` calls it.
 
+use queuectl_exec::protocol::OnCrash;
 use queuectl_exec::{KeeperOptions, run};
 use std::collections::HashMap;
 use std::io;
@@ -16,5 +17,7 @@ fn main() -> io::Result<()> {
         out_dir: take("--out-dir")?.into(),
         id: take("--id")?.to_owned(),
         umask: u32::from_str_radix(take("--umask")?, 8).map_err(io::Error::other)?,
+        on_crash: OnCrash::parse(take("--on-crash")?).unwrap_or_default(),
+        guard: take("--guard").ok().map(Into::into),
     })
 }

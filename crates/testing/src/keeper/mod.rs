@@ -92,8 +92,17 @@ impl FakeKeeper {
                 }
             }
             Request::Follow { claim, stdout_from, .. } => self.follow(claim, stdout_from),
-            Request::Leave => self.left = true,
+            Request::Leave | Request::HandOver => self.left = true,
+            Request::Adopt => self.be_adopted(),
         }
+    }
+
+    /// Tells a new worker all that nobody has settled.
+    fn be_adopted(&mut self) {
+        self.left = false;
+        self.events = self.spool.values().map(|record| Event::Exited(Box::new(record.clone()))).collect();
+        let running = self.running.keys().copied().collect();
+        self.events.push_back(Event::Adopted { running, lost: Vec::new() });
     }
 
     /// What it has to say by this time, in order.

@@ -49,6 +49,7 @@ impl MemoryStore {
         let nowhere = PathBuf::from("/nonexistent/queuectl-memory");
         let place = Place {
             name: "memory".to_owned(),
+            file: None,
             run_dir: nowhere.with_extension("run"),
             out_dir: nowhere.with_extension("out"),
         };

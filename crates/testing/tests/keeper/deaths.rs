@@ -36,11 +36,11 @@ fn a_killed_keepers_orphans_are_swept_and_then_its_files_removed() {
     let mut kept = Kept::new();
     let escaped = kept.start(kept.rude(1, &["escape-and-wait"]));
     let unmarked = kept.start(kept.shell(2, "env -i sleep 300 & echo ready; wait"));
-    let pid = kept.started(escaped);
+    let children = [kept.started(escaped), kept.started(unmarked)];
     kept.has_printed(escaped, "\n");
     kept.has_printed(unmarked, "ready");
     kept.kill();
-    until("the direct child dies with its keeper", || !is_alive(pid));
+    until("the direct children die with their keeper", || !children.iter().any(|pid| is_alive(*pid)));
     let estate = try_take(&kept.run_dir(), ID).unwrap().unwrap();
     assert_eq!(estate.remains.len(), 2);
     assert!(estate.remains.iter().all(|one| one.exit.is_none()));

@@ -1,7 +1,7 @@
 //! A keeper process, spoken to over its socket as a worker does.
 
 use queuectl_exec::protocol::{
-    Body, Captured, ClaimKey, Event, ExitRecord, Leftovers, PROTOCOL_VERSION, Request, Start,
+    Body, Captured, ClaimKey, Event, ExitRecord, Leftovers, OnCrash, PROTOCOL_VERSION, Request, Start,
 };
 use queuectl_exec::wire::{FrameDecoder, encode};
 use queuectl_exec::{LaunchOptions, Launched, launch, now_boot_ms, rundir};
@@ -84,7 +84,12 @@ pub struct Kept {
 }
 
 impl Kept {
+    /// It ends its trees when its worker is gone.
     pub fn new() -> Kept {
+        Kept::with(OnCrash::Kill)
+    }
+
+    pub fn with(on_crash: OnCrash) -> Kept {
         let dir = tempfile::tempdir().unwrap();
         rundir::create_run_dir(&dir.path().join("run")).unwrap();
         let options = LaunchOptions {
@@ -93,7 +98,10 @@ impl Kept {
             out_dir: dir.path().join("out"),
             id: ID.to_owned(),
             umask: 0o027,
+            on_crash,
+            guard: Some(dir.path().join("guard")),
         };
+        std::fs::write(dir.path().join("guard"), "").unwrap();
         let Launched { control, child } = launch(&options).unwrap();
         // No other test's processes may bear the same marks.
         let incarnation = RandomState::new().hash_one(0);
@@ -110,6 +118,23 @@ impl Kept {
 
     pub fn out_dir(&self) -> PathBuf {
         self.dir.path().join("out")
+    }
+
+    /// The file without which it does not go on.
+    pub fn guard(&self) -> PathBuf {
+        self.dir.path().join("guard")
+    }
+
+    /// Somebody who asks to be its worker.
+    pub fn adopter(&self) -> Line {
+        let mut line = self.follower();
+        line.send(&Request::Adopt);
+        line
+    }
+
+    /// From now on this is its worker.
+    pub fn take_line(&mut self, line: Line) {
+        self.line = Some(line);
     }
 
     pub fn pid(&self) -> u32 {
@@ -228,6 +253,8 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         self.line = None;
+        // Without it no keeper goes on.
+        let _ = std::fs::remove_file(self.guard());
         if std::thread::panicking() {
             // It may hang; its direct children die with it.
             let _ = self.child.kill();

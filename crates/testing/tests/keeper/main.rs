@@ -6,4 +6,5 @@ mod endings;
 mod following;
 mod harness;
 mod leftovers;
+mod orphans;
 mod output;

@@ -183,7 +183,7 @@ impl Machine {
         }
         let taken = self.held.values().filter(|held| !matches!(held.phase, Phase::Settling)).count();
         let ahead = self.prefetch.depth(self.identity.slots);
-        (self.identity.slots + ahead).saturating_sub(taken)
+        (self.identity.slots + ahead).saturating_sub(taken + self.fostered)
     }
 
     fn look_interval(&self) -> Duration {

@@ -1,0 +1,151 @@
+//! Adoption: what a worker leaves running runs on, and the next worker, or whoever looks, takes it over.
+
+use serde_json::Value;
+
+use crate::crash::{begun, watchful};
+use crate::stage::{HUP, KILL, Stage, processes_of, signal, until};
+
+fn go(stage: &Stage, id: &str) {
+    std::fs::write(stage.path(&format!("go-{id}")), "").expect("written");
+}
+
+fn orphaned_jobs(stage: &Stage) -> Vec<String> {
+    let status: Value = serde_json::from_str(&stage.run(&["status", "--json"])).expect("JSON");
+    let orphans = status["workers"]["orphans"].as_array().expect("an array");
+    let jobs = orphans.iter().flat_map(|orphan| orphan["jobs"].as_array().expect("an array"));
+    jobs.map(|id| id.as_str().expect("an id").to_owned()).collect()
+}
+
+/// A job that runs, and the worker that runs it.
+fn running(stage: &mut Stage, id: &str, arguments: &[&str]) -> u32 {
+    let worker = stage.start_worker(arguments);
+    stage.enqueue(id, &format!("echo one; {}; echo two", watchful(stage, id)));
+    until("it runs", || begun(stage, id) == 1);
+    worker
+}
+
+/// One run, one charged attempt, all of its output.
+fn ran_once(stage: &Stage, id: &str) {
+    stage.until_state(id, "completed");
+    let job = stage.job(id);
+    assert_eq!((&job["attempts"], &job["runs"], &job["interruptions"]), (&1.into(), &1.into(), &0.into()));
+    assert_eq!((begun(stage, id), stage.read("overlaps")), (1, String::new()));
+    assert_eq!(stage.run(&["logs", id, "--stdout"]), "one\ntwo\n");
+}
+
+#[test]
+fn a_killed_workers_jobs_run_on_and_the_next_worker_start_adopts_them() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &["--count", "2"]);
+    stage.enqueue("b", &format!("echo one; {}; echo two", watchful(&stage, "b")));
+    until("both run", || begun(&stage, "b") == 1);
+    signal(worker, KILL);
+    stage.await_worker(worker);
+    until("the keeper says so", || orphaned_jobs(&stage) == ["a", "b"]);
+    let status = stage.run(&["status"]);
+    assert!(status.contains("0 active") && status.contains("worker gone, 2 jobs run on (a, b)"), "{status}");
+    let list = stage.output(&["worker", "list"]);
+    assert!(String::from_utf8_lossy(&list.stderr).contains("worker gone, 2 jobs run on"));
+    assert!(list.stdout.is_empty(), "a keeper is no worker");
+    go(&stage, "a");
+    // Whoever comes settles what has ended meanwhile and goes on with what has not.
+    stage.start_worker(&[]);
+    ran_once(&stage, "a");
+    assert_eq!(stage.state("b"), "processing");
+    assert_eq!(orphaned_jobs(&stage), [""; 0]);
+    go(&stage, "b");
+    ran_once(&stage, "b");
+    stage.run(&["worker", "stop"]);
+    until("nothing is left", || processes_of(&stage.database).is_empty());
+}
+
+#[test]
+fn adopted_jobs_take_slots() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    signal(worker, KILL);
+    stage.await_worker(worker);
+    stage.enqueue("b", "true");
+    stage.start_worker(&["--count", "1"]);
+    until("it is adopted", || orphaned_jobs(&stage).is_empty());
+    let explained = stage.run(&["explain", "b"]);
+    assert!(stage.state("b") == "pending" && begun(&stage, "a") == 1, "{explained}");
+    go(&stage, "a");
+    ran_once(&stage, "a");
+    stage.until_state("b", "completed");
+    stage.run(&["worker", "stop"]);
+}
+
+#[test]
+fn a_live_worker_adopts_and_a_cancellation_reaches_what_it_has_adopted() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    stage.start_worker(&["-q", "other"]);
+    signal(worker, KILL);
+    stage.await_worker(worker);
+    until("it is adopted", || orphaned_jobs(&stage).is_empty());
+    stage.run(&["cancel", "a"]);
+    stage.until_state("a", "cancelled");
+    assert_eq!(begun(&stage, "a"), 1);
+    until("nothing is left of it", || processes_of(&stage.database).is_empty());
+    stage.run(&["worker", "stop"]);
+}
+
+#[test]
+fn worker_stop_handover_leaves_at_once_and_the_next_worker_goes_on() {
+    let mut stage = Stage::new();
+    // Even of a worker whose crash would end them.
+    let worker = running(&mut stage, "a", &["--on-crash", "kill"]);
+    let output = stage.output(&["worker", "stop", "--handover"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 job of a worker that is gone runs on (a)"));
+    assert_eq!(stage.await_worker(worker), Some(0));
+    assert_eq!(orphaned_jobs(&stage), ["a"]);
+    stage.start_worker(&[]);
+    go(&stage, "a");
+    ran_once(&stage, "a");
+    stage.run(&["worker", "stop"]);
+}
+
+#[test]
+fn a_hangup_leaves_at_once_and_its_jobs_run_on() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    signal(worker, HUP);
+    assert_eq!(stage.await_worker(worker), Some(0));
+    assert_eq!(orphaned_jobs(&stage), ["a"]);
+    go(&stage, "a");
+    // Nobody adopts: whoever looks records what came of it.
+    until("the keeper has ended", || orphaned_jobs(&stage).is_empty());
+    ran_once(&stage, "a");
+}
+
+#[test]
+fn worker_stop_reaches_keepers_without_a_worker() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    signal(worker, KILL);
+    stage.await_worker(worker);
+    until("the keeper says so", || orphaned_jobs(&stage) == ["a"]);
+    let late = stage.output(&["worker", "stop", "--timeout", "100ms"]);
+    assert_eq!(late.status.code(), Some(124), "it waits for what runs");
+    until("it is left as it was", || orphaned_jobs(&stage) == ["a"]);
+    let output = stage.output(&["worker", "stop", "--force"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let job = stage.job("a");
+    assert_eq!(
+        (&job["state"], &job["attempts"], &job["interruptions"]),
+        (&"pending".into(), &0.into(), &0.into())
+    );
+    assert_eq!(processes_of(&stage.database), [0; 0]);
+}
+
+#[test]
+fn jobs_end_with_the_database_they_belong_to() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    signal(worker, KILL);
+    stage.await_worker(worker);
+    std::fs::remove_file(&stage.database).expect("removed");
+    until("its jobs are ended", || processes_of(&stage.database).is_empty());
+}

@@ -1,0 +1,81 @@
+//! A keeper without a worker: its attempts run on until somebody adopts it, or end with the worker, as it was told.
+
+use super::{Keeper, Worker};
+use crate::clock::now_boot_ms;
+use crate::protocol::{End, Event, Interruption, OnCrash};
+use crate::rundir::{self, HeldLock};
+use queuectl_core::limits::KEEPER_TURN_MAX;
+use std::io;
+
+impl Keeper {
+    /// The worker is gone without a word.
+    pub(super) fn lose_worker(&mut self) {
+        match self.options.on_crash {
+            OnCrash::Adopt => self.be_orphaned(),
+            OnCrash::Kill => {
+                self.worker = Worker::Lost;
+                self.kill_all();
+            }
+        }
+    }
+
+    /// From now on anybody may adopt this keeper. Childless, it ends instead.
+    pub(super) fn be_orphaned(&mut self) {
+        self.worker = Worker::Lost;
+        if !self.attempts.is_empty()
+            && let Err(error) = rundir::mark_orphan(&self.options.run_dir, &self.options.id)
+        {
+            // Nobody will look for it, but what it runs ends, and is settled from the spool.
+            self.log("cannot say that the worker is gone", &error);
+        }
+        // Nobody reads what is held back for the worker.
+        self.peers.remove(&self.control);
+        if self.paused {
+            self.resume_pipes();
+        }
+    }
+
+    /// Whoever asks becomes the worker, if there is none. One at a time: this thread decides.
+    pub(super) fn be_adopted(&mut self, serial: u64) -> Result<(), ()> {
+        if self.worker != Worker::Lost || self.attempts.is_empty() {
+            return Err(());
+        }
+        let unsettled = self.journal.unsettled();
+        let running: Vec<_> = self.by_claim.keys().copied().collect();
+        let lost = |(claim, exit): &(_, Option<_>)| exit.is_none() && !self.by_claim.contains_key(claim);
+        let lost = unsettled.iter().filter(|one| lost(one)).map(|(claim, _)| *claim).collect();
+        (self.worker, self.control) = (Worker::Here, serial);
+        if let Err(error) = rundir::unmark_orphan(&self.options.run_dir, &self.options.id) {
+            self.log("cannot say that there is a worker again", &error);
+        }
+        for exit in unsettled.into_iter().filter_map(|(_, exit)| exit) {
+            self.tell(&Event::Exited(Box::new(exit)));
+        }
+        self.tell(&Event::Adopted { running, lost });
+        Ok(())
+    }
+
+    /// Once a second: a keeper that nobody can find any more, or whose database has gone, ends what it runs.
+    pub(super) fn look_after_itself(&mut self, lock: &HeldLock) {
+        let now = now_boot_ms();
+        if self.attempts.is_empty() || now < self.guard_at {
+            return;
+        }
+        self.guard_at = now + KEEPER_TURN_MAX.as_millis() as u64;
+        let gone = self.options.guard.as_ref().is_some_and(|guard| !guard.exists());
+        let why = match (lock.is_in_place(), gone) {
+            (true, false) => return,
+            (false, _) => "its lock file has gone; whoever finds its jobs will take them for lost",
+            (true, true) => "the database has gone",
+        };
+        self.log("ends its jobs", &io::Error::other(why));
+        self.kill_all();
+    }
+
+    fn kill_all(&mut self) {
+        let end = End::Interrupted { cause: Interruption::WorkerLost };
+        for attempt in self.attempts.keys().copied().collect::<Vec<_>>() {
+            self.end(attempt, &end, 0);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A keeper whose worker is gone: its jobs run on, and whoever comes next takes over.
+
+use crate::harness::{ID, Kept, is_alive, marked, until};
+use queuectl_exec::protocol::{ClaimKey, End, Event, OnCrash, Request};
+use queuectl_exec::rundir::{self, orphans};
+use queuectl_exec::try_take;
+
+/// A job that says where it is and goes on once the file is there.
+const WAITS: &str = "echo one; while [ ! -e go ]; do sleep 0.01; done; echo two; exit 3";
+
+fn go(kept: &Kept) {
+    std::fs::write(kept.dir().join("go"), "").unwrap();
+}
+
+fn is_orphaned(kept: &Kept) -> bool {
+    orphans(&kept.run_dir()).unwrap() == [ID]
+}
+
+fn adopted(event: &Event) -> Option<(Vec<ClaimKey>, Vec<ClaimKey>)> {
+    match event {
+        Event::Adopted { running, lost } => Some((running.clone(), lost.clone())),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_job_outlives_its_worker_and_the_next_one_hears_how_it_ended() {
+    let mut kept = Kept::with(OnCrash::Adopt);
+    let done = kept.start(kept.shell(1, "echo done; exit 4"));
+    kept.exited(done);
+    let running = kept.start(kept.shell(2, WAITS));
+    let pid = kept.started(running);
+    kept.has_printed(running, "one");
+    assert!(!is_orphaned(&kept), "its worker is there");
+    assert!(kept.adopter().next().is_none(), "one worker at a time");
+    kept.lose_worker();
+    until("it says that its worker is gone", || is_orphaned(&kept));
+
+    let mut line = kept.adopter();
+    let told = line.wait_for(|event| match event {
+        Event::Exited(record) => Some(record.end.clone()),
+        other => panic!("{other:?} before what has ended"),
+    });
+    assert_eq!(told, End::Exited { code: 4 }, "what nobody has settled is told again");
+    assert_eq!(line.wait_for(adopted), (vec![running], vec![]));
+    assert!(!is_orphaned(&kept));
+    assert!(kept.adopter().next().is_none(), "one worker at a time");
+    kept.take_line(line);
+    assert!(is_alive(pid), "the same process");
+    go(&kept);
+    let record = kept.exited(running);
+    assert_eq!(
+        (record.end.clone(), kept.text(&record.stdout)),
+        (End::Exited { code: 3 }, "one\ntwo\n".to_owned())
+    );
+    kept.line().send(&Request::Settled { claims: vec![done, running] });
+    kept.line().send(&Request::Leave);
+    assert!(kept.wait().success());
+    assert_eq!(std::fs::read_dir(kept.run_dir()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_orphan_that_nobody_adopts_ends_with_its_last_job_and_leaves_its_record() {
+    let mut kept = Kept::with(OnCrash::Adopt);
+    let running = kept.start(kept.shell(1, WAITS));
+    kept.has_printed(running, "one");
+    kept.lose_worker();
+    until("it says that its worker is gone", || is_orphaned(&kept));
+    go(&kept);
+    assert!(kept.wait().success());
+    assert!(!is_orphaned(&kept));
+    let estate = try_take(&kept.run_dir(), ID).unwrap().unwrap();
+    let exit = estate.remains[0].exit.clone().unwrap();
+    assert_eq!(
+        (exit.end.clone(), kept.text(&exit.stdout)),
+        (End::Exited { code: 3 }, "one\ntwo\n".to_owned())
+    );
+}
+
+#[test]
+fn a_keeper_without_jobs_ends_with_its_worker() {
+    let mut kept = Kept::with(OnCrash::Adopt);
+    kept.lose_worker();
+    assert!(kept.wait().success());
+    assert_eq!(std::fs::read_dir(kept.run_dir()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_handed_over_runs_on_even_if_a_crash_would_end_it() {
+    let mut kept = Kept::with(OnCrash::Kill);
+    let running = kept.start(kept.shell(1, WAITS));
+    kept.has_printed(running, "one");
+    kept.line().send(&Request::HandOver);
+    while kept.line().next().is_some() {}
+    kept.lose_worker();
+    assert!(is_orphaned(&kept));
+    let mut line = kept.adopter();
+    assert_eq!(line.wait_for(adopted), (vec![running], vec![]));
+    // The next worker's crash is one again.
+    drop(line);
+    assert!(kept.wait().success());
+    assert_eq!(marked(running), [0; 0]);
+}
+
+#[test]
+fn a_keeper_that_nobody_can_find_ends_its_jobs() {
+    let mut kept = Kept::with(OnCrash::Adopt);
+    let running = kept.start(kept.rude(1, &["ignore-term"]));
+    kept.has_printed(running, "ready");
+    std::fs::remove_file(kept.run_dir().join(rundir::lock_name(rundir::Kind::Keeper, ID))).unwrap();
+    let record = kept.exited(running);
+    assert!(matches!(record.end, End::Interrupted { .. }), "{:?}", record.end);
+    assert_eq!(marked(running), [0; 0]);
+}
+
+#[test]
+fn a_keeper_whose_database_has_gone_ends_its_jobs() {
+    let mut kept = Kept::with(OnCrash::Adopt);
+    let running = kept.start(kept.shell(1, WAITS));
+    kept.has_printed(running, "one");
+    kept.lose_worker();
+    std::fs::remove_file(kept.guard()).unwrap();
+    assert!(kept.wait().success());
+    assert_eq!(marked(running), [0; 0]);
+}

@@ -136,9 +136,24 @@ for pid in $workers; do wait "$pid" 2>/dev/null || true; done
 is '2. 200 jobs over three processes ran' "$(wc -l < ran | tr -d ' ')" 200
 is '2. each of them once' "$(sort -u ran | wc -l | tr -d ' ')" 200
 
-# 11. A SIGKILLed worker's job runs again, is not charged, and does not stay in processing.
-q enqueue '{"id":"crash","command":"echo run >> crashes; [ $(wc -l < crashes) -gt 1 ] || sleep 60"}' >/dev/null
+# 11. A SIGKILLed worker's job runs on; the next worker takes it over. It does not stay in processing.
+q enqueue '{"id":"adopted","command":"echo run >> adoptions; until [ -e go-on ]; do sleep 0.05; done"}' >/dev/null
 start
+pid=${workers##* }
+i=0; while [ ! -s adoptions ]; do i=$((i + 1)); [ $i -lt 1200 ] || fail '11. the job never started'; sleep 0.05; done
+kill -KILL "$pid"
+touch go-on
+start
+before=$(now)
+until_is state adopted completed
+[ $(($(now) - before)) -lt 60000 ] || fail '11. more than 60 s'
+is '11. it ran once' "$(wc -l < adoptions | tr -d ' ')" 1
+is '11. one attempt' "$(field adopted attempts)" 1
+q worker stop >/dev/null
+
+# 11. With --on-crash kill it runs again, and the interrupted attempt is not charged.
+q enqueue '{"id":"crash","command":"echo run >> crashes; [ $(wc -l < crashes) -gt 1 ] || sleep 60"}' >/dev/null
+start --on-crash kill
 pid=${workers##* }
 until_is state crash processing
 i=0; while [ ! -s crashes ]; do i=$((i + 1)); [ $i -lt 1200 ] || fail '11. the job never started'; sleep 0.05; done

@@ -6,6 +6,7 @@ use queuectl::core::state::Shown;
 use crate::exit::{Failure, Outcome};
 use crate::place::Place;
 use crate::purge::{Purge, purge};
+use crate::render::counted;
 use crate::target::Which;
 
 /// Delete every job of a state
@@ -29,7 +30,15 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         Some(Shown::Processing) => Err(Failure::usage("running jobs are not deleted")
             .hint("`queuectl cancel --state processing` ends them")),
         Some(shown) => {
-            purge(place, Purge { filter, what: format!("{shown} jobs"), yes: arguments.yes }).await
+            purge(
+                place,
+                Purge {
+                    filter,
+                    what: Box::new(move |n| counted(n, &format!("{shown} job"))),
+                    yes: arguments.yes,
+                },
+            )
+            .await
         }
     }
 }

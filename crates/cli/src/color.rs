@@ -7,6 +7,8 @@ use std::io;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
+use crate::place::variable;
+
 /// What `--color` says; `auto` means on a terminal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Choice {
@@ -47,6 +49,8 @@ pub fn read(arguments: &[OsString]) -> Choice {
 /// From now on all output follows this choice.
 pub fn settle(choice: Choice) {
     let choice = match choice {
+        // What calls itself dumb shows escapes as they are.
+        Choice::Auto if variable("TERM").is_some_and(|term| term == "dumb") => ColorChoice::Never,
         Choice::Auto => ColorChoice::Auto,
         Choice::Always => ColorChoice::Always,
         Choice::Never => ColorChoice::Never,

@@ -7,6 +7,7 @@ use queuectl::view::SettingView;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
+use crate::note::unless_known;
 use crate::place::Place;
 use crate::render::table;
 use crate::terminal::{clean, print, print_line};
@@ -91,14 +92,17 @@ async fn set(place: &Place, key: &str, value: Option<&str>, queue: Option<String
         key.check(value)?;
     }
     let queue = queue.map(queue_name).transpose()?;
-    place.open().await?.configure(queue.as_ref(), key, value).await?;
+    let client = place.open().await?;
+    if value.is_some() {
+        unless_known(&client, queue.as_slice()).await?;
+    }
+    client.configure(queue.as_ref(), key, value).await?;
+    let now = client.settings().await?.raw(queue.as_ref(), key);
     let scope = queue.map(|queue| format!(" for queue {queue}")).unwrap_or_default();
     match value {
         Some(value) => print_line(&format!("Set {} = {}{scope}", key.name, clean(value)))?,
-        None if key.default.is_empty() => {
-            print_line(&format!("Unset {}{scope}; it has no default", key.name))?;
-        }
-        None => print_line(&format!("Unset {}{scope}; its default is {}", key.name, key.default))?,
+        None if now.is_empty() => print_line(&format!("Unset {}{scope}; it has no value now", key.name))?,
+        None => print_line(&format!("Unset {}{scope}; now it is {}", key.name, clean(&now)))?,
     }
     Ok(Exit::Done)
 }

@@ -5,6 +5,7 @@ use queuectl::core::state::State;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
+use crate::render::counted;
 use crate::target::{Target, store_with_jobs};
 use crate::terminal::{complain, print, print_line};
 
@@ -46,12 +47,12 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     } else if let [id] = deleted.deleted.as_slice() {
         print_line(&format!("Deleted job {id}"))?;
     } else {
-        print_line(&format!("Deleted {} jobs", deleted.deleted.len()))?;
+        print_line(&format!("Deleted {}", counted(deleted.deleted.len() as u64, "job")))?;
     }
     if deleted.running.is_empty() {
         return Ok(Exit::Done);
     }
-    complain(&format!("Note: {} running jobs were left alone", deleted.running.len()));
+    complain(&format!("Note: {} left alone", counted(deleted.running.len() as u64, "running job")));
     // What was named and started in this very moment is a refusal; of many, it is just not among them.
     Ok(if broad { Exit::Done } else { Exit::Refused })
 }

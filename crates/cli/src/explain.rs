@@ -3,10 +3,10 @@
 use clap::Args;
 use queuectl::json::to_line;
 
-use crate::exit::{Exit, Outcome};
+use crate::exit::Outcome;
 use crate::place::Place;
-use crate::target::{Target, store_with_jobs};
-use crate::terminal::{clean, print, print_line};
+use crate::target::{Target, each, store_with_jobs};
+use crate::terminal::clean;
 
 /// Why a job does not run, or what became of it
 #[derive(Debug, Args)]
@@ -14,29 +14,27 @@ use crate::terminal::{clean, print, print_line};
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// One JSON object
+    /// One JSON object; an array of several
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let client = store_with_jobs(place).await?;
-    let id = arguments.target.resolve_one(&client).await?;
-    let Some(job) = client.job(&id).await? else {
-        return Err(queuectl::SelectorError::Nothing(id.to_string()).into());
-    };
-    let view = client.explain(&job).await?;
-    if arguments.json {
-        print_line(&to_line(&view))?;
-        return Ok(Exit::Done);
-    }
-    let mut text = format!("Job {} is {}:\n", view.id, view.state);
-    for reason in &view.reasons {
-        text.push_str(&format!("  - {}\n", clean(&reason.message)));
-        if let Some(hint) = &reason.hint {
-            text.push_str(&format!("    {}\n", clean(hint)));
+    let ids = arguments.target.resolve(&client).await?;
+    each(&client, &ids, arguments.json, async |job| {
+        let view = client.explain(job).await?;
+        if arguments.json {
+            return Ok(to_line(&view));
         }
-    }
-    print(&text)?;
-    Ok(Exit::Done)
+        let mut text = format!("Job {} is {}:\n", view.id, view.state);
+        for reason in &view.reasons {
+            text.push_str(&format!("  - {}\n", clean(&reason.message)));
+            if let Some(hint) = &reason.hint {
+                text.push_str(&format!("    {}\n", clean(hint)));
+            }
+        }
+        Ok(text)
+    })
+    .await
 }

@@ -29,13 +29,13 @@ pub struct JobFlags {
     #[arg(long, short = 'r', visible_alias = "retries")]
     max_retries: Option<u32>,
     /// Longest run of one attempt: 90, 500ms, 5m
-    #[arg(long, short, value_name = "DURATION", value_parser = timeout)]
+    #[arg(long, short, value_name = "DURATION", value_parser = timeout, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// Not before: ISO-8601, epoch seconds, or +5m
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     run_at: Option<String>,
     /// Not before so long from now
-    #[arg(long, short, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, short, value_name = "DURATION", value_parser = duration, allow_negative_numbers = true)]
     delay: Option<Duration>,
     /// How the wait between attempts grows
     #[arg(long, value_parser = backoff)]

@@ -30,7 +30,12 @@ pub fn attach(command: Command, words: &[OsString]) -> Command {
 
 fn attach_below(command: Command, path: &[String], database: Option<&PathBuf>) -> Command {
     let dead_only = path.first().is_some_and(|verb| verb == "dlq");
+    let ended_only = path.first().is_some_and(|verb| verb == "prune");
     let command = command.mut_args(|arg| match kind(&arg) {
+        Some(Kind::State) if ended_only => {
+            let values = move |typed: &OsStr| candidates(Kind::EndState, dead_only, None, typed);
+            arg.add(ArgValueCompleter::new(values))
+        }
         Some(kind) => {
             let database = database.cloned();
             let values = move |typed: &OsStr| candidates(kind, dead_only, database.clone(), typed);
@@ -56,6 +61,8 @@ enum Kind {
     Job,
     /// Of `enqueue`: JSON, or a file behind `@`.
     Input,
+    /// Of jobs that have ended.
+    EndState,
     Words(&'static [&'static str]),
 }
 
@@ -97,6 +104,11 @@ fn candidates(
         |(value, help): (&str, &str)| CompletionCandidate::new(value).help(Some(help.to_owned().into()));
     let mut offered: Vec<CompletionCandidate> = match kind {
         Kind::State => Shown::ALL.iter().map(|shown| CompletionCandidate::new(shown.as_str())).collect(),
+        Kind::EndState => Shown::ALL
+            .iter()
+            .filter(|shown| shown.stored().is_terminal())
+            .map(|shown| CompletionCandidate::new(shown.as_str()))
+            .collect(),
         Kind::Key => KEYS.iter().map(|key| plain((key.name, key.about))).collect(),
         Kind::Queue => ask(database, queues)
             .unwrap_or_else(|| vec![DEFAULT_QUEUE.to_owned()])

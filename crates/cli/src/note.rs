@@ -23,15 +23,33 @@ pub async fn unless_served(client: &Client, queues: BTreeSet<QueueName>) -> Resu
 
 /// Says of each queue that has had no job yet: it may be a slip of the hand, and it is no mistake.
 pub async fn unless_known(client: &Client, queues: &[QueueName]) -> Result<(), Failure> {
-    if queues.is_empty() {
-        return Ok(());
-    }
-    let known = client.queues().await?;
-    let names: Vec<&str> = known.iter().map(|row| row.name.as_str()).chain([DEFAULT_QUEUE]).collect();
-    for queue in queues.iter().filter(|queue| !names.contains(&queue.as_str())) {
-        let meant = nearest(queue.as_str(), names.iter().copied());
+    let known = known(client, queues.is_empty()).await?;
+    for queue in queues.iter().filter(|queue| !known.contains(queue.as_str())) {
+        let meant = nearest(queue.as_str(), known.iter().map(String::as_str));
         let meant = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
         complain(&format!("Note: queue `{queue}` has had no job yet{meant}"));
     }
     Ok(())
+}
+
+/// Of these queues, those that are unknown and look like a known one, with that one.
+pub async fn meant_instead<'a>(
+    client: &Client,
+    queues: impl Iterator<Item = &'a QueueName>,
+) -> Result<Vec<(&'a QueueName, String)>, Failure> {
+    let known = known(client, false).await?;
+    let unknown = queues.filter(|queue| !known.contains(queue.as_str()));
+    let near = |queue: &'a QueueName| {
+        Some((queue, nearest(queue.as_str(), known.iter().map(String::as_str))?.to_owned()))
+    };
+    Ok(unknown.filter_map(near).collect())
+}
+
+/// The names of the queues that have had a job or were paused; none, if nobody needs them.
+async fn known(client: &Client, unneeded: bool) -> Result<BTreeSet<String>, Failure> {
+    if unneeded {
+        return Ok(BTreeSet::new());
+    }
+    let rows = client.queues().await?;
+    Ok(rows.iter().map(|row| row.name.to_string()).chain([DEFAULT_QUEUE.to_owned()]).collect())
 }

@@ -10,6 +10,7 @@ use queuectl::core::store::StoreError;
 use queuectl::{Access, Client, Enqueuer};
 
 use crate::exit::{Exit, Failure};
+use crate::terminal::name_store;
 
 /// The database that this call is about.
 #[derive(Debug, Clone)]
@@ -21,6 +22,9 @@ impl Place {
     /// `--db`, `QUEUECTL_DB`, `QUEUECTL_DB_PATH`, `QUEUECTL_DATA_DIR`/queue.db, else the XDG data directory.
     pub fn find(given: Option<PathBuf>) -> Result<Place, Failure> {
         let variable = |name: &str| variable(name).map(PathBuf::from);
+        if let Some(path) = &given {
+            name_store(path);
+        }
         let named = given.or_else(|| variable("QUEUECTL_DB")).or_else(|| variable("QUEUECTL_DB_PATH"));
         let path = match named.or_else(|| variable("QUEUECTL_DATA_DIR").map(|dir| dir.join("queue.db"))) {
             Some(path) => path,

@@ -1,9 +1,10 @@
 //! Progress of long work: on standard error, and only where somebody watches a terminal.
 
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 /// Done, rate and, where the end is known, time left.
 pub struct Progress(ProgressBar);
@@ -13,11 +14,14 @@ impl Progress {
     pub fn new(what: &'static str, total: Option<u64>) -> Progress {
         let bar = ProgressBar::with_draw_target(total, target());
         let template = match total {
-            Some(_) => "{msg}: {human_pos} of {human_len} ({per_sec}, {eta} left) {bar:20}",
-            None => "{msg}: {human_pos} ({per_sec}) {spinner}",
+            Some(_) => "{msg}: {human_pos} of {human_len} ({rate}, {eta} left) {bar:12}",
+            None => "{msg}: {human_pos} ({rate}) {spinner}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            let rate = |state: &ProgressState, text: &mut dyn Write| {
+                let _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
+            };
+            bar.set_style(style.with_key("rate", rate));
         }
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -33,7 +37,7 @@ impl Progress {
         let mut shown: Option<(&str, Progress)> = None;
         move |progress| {
             let (what, done, total) = match progress {
-                queuectl::Progress::Pages { done, total } => ("Copying pages of the database", done, total),
+                queuectl::Progress::Pages { done, total } => ("Copying the database", done, total),
                 queuectl::Progress::Outputs { done, total } => ("Copying outputs", done, total),
             };
             if shown.as_ref().is_none_or(|(part, _)| *part != what) {

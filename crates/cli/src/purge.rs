@@ -5,13 +5,14 @@ use queuectl::core::query::Filter;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
 use crate::progress::Progress;
+use crate::render::counted;
 use crate::terminal::{complain, confirm, print_line};
 
 /// What to delete.
 pub struct Purge {
     pub filter: Filter,
-    /// In words: "dead jobs".
-    pub what: String,
+    /// So many, in words: "2 dead jobs".
+    pub what: Box<dyn Fn(u64) -> String>,
     /// Without asking.
     pub yes: bool,
 }
@@ -24,7 +25,7 @@ pub async fn purge(place: &Place, purge: Purge) -> Outcome {
         return Ok(Exit::Done);
     };
     let meant = reader.count(&filter).await?;
-    if meant > 0 && !yes && !confirm(&format!("Delete {meant} {what} for good?")) {
+    if meant > 0 && !yes && !confirm(&format!("Delete {} for good?", what(meant))) {
         return Err(Failure::new(Exit::No, "nothing was deleted").hint("--yes deletes without asking"));
     }
     let mut deleted = 0;
@@ -33,8 +34,11 @@ pub async fn purge(place: &Place, purge: Purge) -> Outcome {
         deleted = place.open().await?.clear(filter, |step| progress.add(step)).await?;
     }
     if deleted < meant {
-        complain(&format!("Note: {} jobs that are marked as running were left alone", meant - deleted));
+        let left = counted(meant - deleted, "job");
+        complain(&format!(
+            "Note: {left} marked as running stayed; `queuectl cancel --state processing` ends what runs"
+        ));
     }
-    print_line(&format!("Deleted {deleted} {}", if deleted == 1 { "job" } else { "jobs" }))?;
+    print_line(&format!("Deleted {}", counted(deleted, "job")))?;
     Ok(Exit::Done)
 }

@@ -11,7 +11,8 @@ pub fn reason(job: &Job, facts: &Facts, times: Times) -> String {
     match job.state {
         State::Pending => facts.short(job).map(|why| waiting(job, why.code, times)).unwrap_or_default(),
         State::Processing if job.cancel_requested => "being cancelled".to_owned(),
-        State::Completed | State::Processing => String::new(),
+        // A cancelled job may have an error of an attempt before: that is not why.
+        State::Completed | State::Processing | State::Cancelled => String::new(),
         _ => job.last_error.clone().unwrap_or_default(),
     }
 }

@@ -10,10 +10,29 @@ use crate::when::Times;
 
 /// A table of these rows, every cell whole. The last column is not padded.
 pub fn table(header: &[&'static str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    plain_table(color::on_stdout(), header, rows)
+}
+
+/// "1 job", "2 jobs", "3 processes".
+pub fn counted(count: u64, noun: &str) -> String {
+    let ending = match noun {
+        _ if count == 1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{count} {noun}{ending}")
+}
+
+/// The same, for those who do not print it to standard output as it is.
+pub fn plain_table(
+    colours: bool,
+    header: &[&'static str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
     let columns = header.iter().map(|title| Column::new(title, Fit::Whole)).collect();
     let cells = |row: Vec<String>| row.into_iter().map(Cell::new).collect();
     let rows: Vec<Vec<Cell>> = rows.into_iter().map(cells).collect();
-    Table::render(columns, &rows, Look { width: None, colours: color::on_stdout() })
+    Table::render(columns, &rows, Look { width: None, colours })
 }
 
 /// How standard output is to look: as wide as its terminal, if it is one.

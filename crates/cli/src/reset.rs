@@ -6,6 +6,7 @@ use queuectl::core::query::Filter;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
 use crate::purge::{Purge, purge};
+use crate::render::counted;
 
 /// Delete every job; settings, queues and their pauses stay
 #[derive(Debug, Args)]
@@ -30,7 +31,11 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     }
     purge(
         place,
-        Purge { filter: Filter::default(), what: "jobs, all there are,".to_owned(), yes: arguments.yes },
+        Purge {
+            filter: Filter::default(),
+            what: Box::new(|n| format!("{}, all there are,", counted(n, "job"))),
+            yes: arguments.yes,
+        },
     )
     .await
 }

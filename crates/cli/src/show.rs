@@ -4,10 +4,11 @@ use clap::Args;
 use queuectl::json::to_line;
 use queuectl::view::{AttemptView, JobDetailView, OutputView};
 
-use crate::exit::{Exit, Outcome};
+use crate::color;
+use crate::exit::Outcome;
 use crate::place::Place;
-use crate::target::{Target, store_with_jobs};
-use crate::terminal::{clean, print, print_line};
+use crate::target::{Target, each, store_with_jobs};
+use crate::terminal::clean;
 
 /// Everything about a job
 #[derive(Debug, Args)]
@@ -16,33 +17,32 @@ use crate::terminal::{clean, print, print_line};
 pub struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// One JSON object
+    /// One JSON object; an array of several
     #[arg(long)]
     json: bool,
 }
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let client = store_with_jobs(place).await?;
-    let id = arguments.target.resolve_one(&client).await?;
-    let Some(job) = client.job(&id).await? else {
-        return Err(queuectl::SelectorError::Nothing(id.to_string()).into());
-    };
-    let view = JobDetailView::new(&job, &client.attempts(&id).await?, client.now().await?);
-    if arguments.json {
-        print_line(&to_line(&view))?;
-    } else {
-        print(&render(&view))?;
-        if !job.state.is_terminal() {
-            let reasons = client.explain(&job).await?.reasons;
-            let reasons: Vec<String> = reasons.iter().map(|reason| clean(&reason.message)).collect();
-            print(&format!("\n{}\n", reasons.join("\n")))?;
+    let ids = arguments.target.resolve(&client).await?;
+    each(&client, &ids, arguments.json, async |job| {
+        let view = JobDetailView::new(job, &client.attempts(&job.id).await?, client.now().await?);
+        if arguments.json {
+            return Ok(to_line(&view));
         }
-    }
-    Ok(Exit::Done)
+        let mut text = render(&view, color::on_stdout());
+        if !job.state.is_terminal() {
+            let reasons = client.explain(job).await?.reasons;
+            let reasons: Vec<String> = reasons.iter().map(|reason| clean(&reason.message)).collect();
+            text.push_str(&format!("\n{}\n", reasons.join("\n")));
+        }
+        Ok(text)
+    })
+    .await
 }
 
 /// Every field that says something, one a line, then the attempts.
-pub fn render(view: &JobDetailView) -> String {
+pub fn render(view: &JobDetailView, colours: bool) -> String {
     let job = &view.job;
     let mut text = String::new();
     let mut line = |name: &str, value: Option<String>| {
@@ -80,7 +80,8 @@ pub fn render(view: &JobDetailView) -> String {
     }
     if !view.attempts_log.is_empty() {
         text.push('\n');
-        text.push_str(&crate::render::table(
+        text.push_str(&crate::render::plain_table(
+            colours,
             &["ATTEMPT", "STARTED", "TIME", "OUTCOME", "CPU", "MEMORY", "OUT", "ERR", "WORKER"],
             view.attempts_log.iter().map(attempt_row),
         ));

@@ -2,13 +2,16 @@
 
 use clap::Args;
 use queuectl::core::id::JobId;
+use queuectl::core::job::Job;
 use queuectl::core::query::Filter;
-use queuectl::{Client, Selector};
+use queuectl::{Client, Selector, SelectorError};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::flags::pair;
 use crate::list::{parse_state, queue_name};
+use crate::note::meant_instead;
 use crate::place::Place;
+use crate::terminal::print;
 
 /// Which jobs. Words and flags together mean the jobs that both mean.
 #[derive(Debug, Default, Args)]
@@ -36,6 +39,11 @@ pub struct Which {
 }
 
 impl Which {
+    /// True if it narrows nothing down.
+    fn is_open(&self) -> bool {
+        self.state.is_none() && self.queue.is_none() && self.tags.is_empty()
+    }
+
     pub fn filter(&self) -> Result<Filter, Failure> {
         Ok(Filter {
             shown: self.state.as_deref().map(parse_state).transpose()?,
@@ -55,6 +63,11 @@ impl Target {
     /// True if the jobs were not named one by one: then those that a verb cannot change are passed over.
     pub fn is_broad(&self) -> bool {
         self.jobs.is_empty() || self.jobs.iter().any(|word| word == "all")
+    }
+
+    /// True for the word `all` and nothing else.
+    pub fn is_all(&self) -> bool {
+        self.jobs == ["all"] && self.which.is_open()
     }
 
     /// True if this one job is named, by its whole id.
@@ -79,18 +92,45 @@ impl Target {
                 .hint("give ids, `last`, --state, --queue or --tag; `all` means every job"));
         }
         let selectors = self.jobs.iter().map(|word| Selector::parse(word)).collect::<Result<Vec<_>, _>>()?;
-        Ok(client.select_all(&selectors, &narrow(filter)).await?)
-    }
-
-    /// The job of a verb that takes exactly one.
-    pub async fn resolve_one(&self, client: &Client) -> Result<JobId, Failure> {
-        let mut ids = self.resolve(client).await?;
-        match ids.len() {
-            1 => Ok(ids.remove(0)),
-            several => Err(Failure::usage(format!("{several} jobs are meant, and this command takes one"))
-                .hint("name one by its id, or `last`")),
+        let queue = filter.queue.clone();
+        match client.select_all(&selectors, &narrow(filter)).await {
+            Err(SelectorError::NoMatch | SelectorError::Empty) if queue.is_some() => {
+                let failure = Failure::from(SelectorError::NoMatch);
+                let meant = meant_instead(client, queue.iter()).await?;
+                Err(meant
+                    .into_iter()
+                    .fold(failure, |failure, (_, meant)| failure.hint(format!("did you mean `{meant}`?"))))
+            }
+            found => Ok(found?),
         }
     }
+}
+
+/// Prints what `tell` says of each job: one after the other, or, as JSON, one value for one job and an array of several.
+pub async fn each(
+    client: &Client,
+    ids: &[JobId],
+    json: bool,
+    tell: impl AsyncFn(&Job) -> Result<String, Failure>,
+) -> Outcome {
+    let several = ids.len() > 1;
+    let (before, between, after) = match (json, several) {
+        (true, true) => ("[", ", ", "]\n"),
+        (true, false) => ("", "", "\n"),
+        (false, _) => ("", "\n", ""),
+    };
+    let mut lead = before;
+    for id in ids {
+        match client.job(id).await? {
+            Some(job) => print(&format!("{lead}{}", tell(&job).await?))?,
+            // Of many, one may have been deleted just now.
+            None if several => continue,
+            None => return Err(SelectorError::Nothing(id.to_string()).into()),
+        }
+        lead = between;
+    }
+    print(if json && several && lead == before { "[]\n" } else { after })?;
+    Ok(Exit::Done)
 }
 
 /// The open store, for verbs that need a job in it.

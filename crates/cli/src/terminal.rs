@@ -1,6 +1,12 @@
 //! The streams: data to standard output, all else to standard error; nothing that a job said controls the terminal.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use queuectl::core::command::Command;
 
 use crate::exit::Failure;
 
@@ -18,7 +24,8 @@ pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
         Err(error) => Err(Failure::new(
             crate::exit::Exit::Unavailable,
             format!("cannot write to standard output: {error}"),
-        )),
+        )
+        .hint("what was asked for may be done all the same: look with `queuectl list` before trying again")),
     }
 }
 
@@ -27,8 +34,18 @@ pub fn print_line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))
 }
 
+/// Words that commands in what is said to people need, so that they mean the store that this call named.
+static STORE: OnceLock<String> = OnceLock::new();
+
+/// From now on, commands that are said to people name this database.
+pub fn name_store(path: &Path) {
+    let argv = Command::Argv(vec![path.as_os_str().as_bytes().to_vec()]);
+    let _ = STORE.set(format!("`queuectl --db {} ", argv.display()));
+}
+
 /// Says something to people. If nobody hears it, that is no error.
 pub fn complain(text: &str) {
+    let text = STORE.get().map_or(text.into(), |words| Cow::from(text.replace("`queuectl ", words)));
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 

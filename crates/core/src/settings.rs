@@ -175,7 +175,15 @@ impl Key {
             Kind::Names | Kind::Words | Kind::Text if value.contains('\0') => {
                 Err(bad("a text without NUL".to_owned()))
             }
-            Kind::Names | Kind::Words | Kind::Text => Ok(()),
+            Kind::Words => match value.split_whitespace().collect::<Vec<_>>().as_slice() {
+                [] => Err(bad("a program and its options, such as `/bin/sh -c`".to_owned())),
+                // Alone it would take the line for the name of a script.
+                [shell] if SHELLS.contains(&shell.rsplit('/').next().unwrap_or_default()) => {
+                    Err(bad(format!("with the option that takes a line: `{shell} -c`")))
+                }
+                _ => Ok(()),
+            },
+            Kind::Names | Kind::Text => Ok(()),
         }
     }
 
@@ -185,6 +193,9 @@ impl Key {
         KEYS.iter().filter(move |key| key.name != name && (key.name == root || key.alias_of == Some(root)))
     }
 }
+
+/// Shells that take a line only behind `-c`.
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash"];
 
 fn parse_millis(value: &str) -> Result<Duration, String> {
     match value.trim().parse::<u64>() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::job::JobSpec;
 use crate::limits::LAST_ERROR_CHARS_MAX;
 use crate::outcome::{Interruption, Outcome};
-use crate::state::{Event, State, transition};
+use crate::state::{Event, Shown, State, transition};
+use crate::time::Timestamp;
 
 /// A job's counters when its attempt was claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,12 @@ impl Patch {
     /// The state that the job ends in.
     pub fn to(&self) -> State {
         transition(State::Processing, self.event).expect("decide yields only events of a running job")
+    }
+
+    /// How the job shows then: a failed one that is tried again is `failed`.
+    pub fn shown(&self) -> Shown {
+        let (ended, next) = (Timestamp::from_millis(0), Timestamp::from_millis(1));
+        self.to().shown(self.retrying(), next, ended)
     }
 
     /// Its last attempt failed and another follows.

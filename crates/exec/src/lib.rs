@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod estate;
+pub mod frozen;
 pub mod keeper;
 pub mod launch;
 pub mod machine;

@@ -24,6 +24,8 @@ pub(crate) struct Process {
     pub session: i32,
     /// A zombie: it runs no more, and its parent has not asked for its status.
     pub dead: bool,
+    /// Stopped by a signal until another one continues it.
+    pub frozen: bool,
 }
 
 /// What became of a signal.
@@ -63,6 +65,7 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         dead: matches!(*fields.first()?, "Z" | "X"),
+        frozen: matches!(*fields.first()?, "T" | "t"),
     })
 }
 

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, start: u64, group: i32, session: i32) -> Process {
-        Process { id: ProcessId { pid, start }, parent: 1, group, session, dead: false }
+        Process { id: ProcessId { pid, start }, parent: 1, group, session, dead: false, frozen: false }
     }
 
     #[test]

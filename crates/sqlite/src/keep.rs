@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use queuectl_core::store::{StoreError, StoreResult};
 use rusqlite::Connection;
 
+use crate::batches::IS_THERE;
 use crate::copy::{close, copy, prepare};
 use crate::failure::Failure;
 use crate::file::{exists, make_file};
@@ -51,25 +52,37 @@ pub fn backup(from: &Path, to: &Path, watch: &mut dyn FnMut(Progress)) -> StoreR
         });
     }
     let to = std::path::absolute(to).map_err(failed("use", to))?;
-    let partial = with_suffix(&to, ".partial");
-    // One that was broken off before.
-    remove_tree(&partial).map_err(failed("remove", &partial))?;
-    let made = make(from, &partial, watch);
-    let report = match made {
-        Ok(report) => report,
-        Err(error) => {
-            let error = or_full(error, &partial);
-            let _ = remove_tree(&partial);
-            return Err(error);
-        }
-    };
-    fs::rename(&partial, &to).map_err(failed("create", &to))?;
-    sync_dir(to.parent().unwrap_or(Path::new("/")))?;
+    if fs::metadata(&to).is_ok_and(|found| !found.is_dir()) {
+        return Err(refused(format!("{} is there and is no directory; name a new one", to.display())));
+    }
+    let to = real(&to);
+    if ["out", "run"].iter().any(|what| to.starts_with(beside(&real(from), what))) {
+        let what = "lies inside of the store that it is to be a copy of; name a directory elsewhere";
+        return Err(refused(format!("{} {what}", to.display())));
+    }
+    let above = to.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().mode(0o700).recursive(true).create(above).map_err(failed("create", above))?;
+    // Nobody else's, and gone again unless it gets its name. Only the death of this process leaves it behind.
+    let partial = tempfile::Builder::new()
+        .prefix(".queuectl-backup-")
+        .tempdir_in(above)
+        .map_err(failed("make a directory in", above))?;
+    let report = make(from, partial.path(), watch).map_err(|error| or_full(error, above))?;
+    fs::rename(partial.path(), &to).map_err(failed("create", &to))?;
+    // It has gone to its place.
+    let _ = partial.keep();
+    sync_dir(above)?;
     Ok(report)
 }
 
+/// A path by no link, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    let above = path.parent().and_then(|above| fs::canonicalize(above).ok());
+    fs::canonicalize(path).ok().or(above.map(|above| above.join(name))).unwrap_or_else(|| path.to_owned())
+}
+
 fn make(from: &Path, dir: &Path, watch: &mut dyn FnMut(Progress)) -> StoreResult<BackupReport> {
-    DirBuilder::new().mode(0o700).recursive(true).create(dir).map_err(failed("create", dir))?;
     let database = dir.join(NAME);
     make_file(&database)?;
     copy(from, &database, &mut |done, total| watch(Progress::Pages { done, total }))
@@ -99,7 +112,9 @@ fn make(from: &Path, dir: &Path, watch: &mut dyn FnMut(Progress)) -> StoreResult
 fn blank(database: &Path) -> Result<(u64, Vec<String>), Failure> {
     let connection = connect(database)?;
     connection.execute_batch("UPDATE meta SET incarnation = 0, device = 0, inode = 0; DELETE FROM worker")?;
-    let jobs: i64 = connection.query_row("SELECT count(*) FROM job", [], |row| row.get(0))?;
+    // What is staged in a batch that was never opened is no job yet.
+    let counted = format!("SELECT count(*) FROM job WHERE {IS_THERE}");
+    let jobs: i64 = connection.query_row(&counted, [], |row| row.get(0))?;
     let files = named_outputs(&connection)?;
     close(connection)?;
     Ok((jobs as u64, files))
@@ -148,8 +163,8 @@ pub fn restore(
             Ok(RestoreReport { aside: before.aside, missing })
         }
         Err(error) => {
-            let error = or_full(error, above);
-            before.bring_back(&to);
+            let error = or_full(error, &to);
+            before.bring_back(&to, &outputs);
             Err(error)
         }
     }
@@ -223,9 +238,17 @@ impl Before {
     }
 
     /// Nothing was restored: all is as it was.
-    fn bring_back(self, to: &Path) {
+    fn bring_back(self, to: &Path, copied: &[String]) {
         match self.aside {
-            None => remove_database(to),
+            None => {
+                remove_database(to);
+                let out_dir = beside(to, "out");
+                for name in copied {
+                    let _ = fs::remove_file(out_dir.join(name));
+                }
+                // Only if nothing else is in it.
+                let _ = fs::remove_dir(out_dir);
+            }
             Some(aside) if self.renamed => {
                 remove_database(to);
                 for (from, to) in parts(&aside).iter().zip(parts(to)) {
@@ -458,15 +481,18 @@ fn refused(what: String) -> StoreError {
     StoreError::Unavailable { what, source: None }
 }
 
-/// What went wrong on a disk that is full now went wrong for that, whatever became of it on the way.
+/// What went wrong on a disk that is full now went wrong for that, whatever became of it on the way. `place`: on that
+/// disk, or to be.
 fn or_full(error: StoreError, place: &Path) -> StoreError {
     const FULL_BYTES: u64 = 256 * 1024;
-    let free = place.ancestors().find_map(|part| rustix::fs::statvfs(part).ok());
-    match free {
-        Some(found) if found.f_bavail.saturating_mul(found.f_frsize) < FULL_BYTES => refused(format!(
-            "the disk that holds {} is full; free some space there, or name a place on another disk",
-            place.parent().unwrap_or(place).display()
-        )),
+    let there = place.ancestors().find_map(|part| Some((part, rustix::fs::statvfs(part).ok()?)));
+    match there {
+        Some((part, found)) if found.f_bavail.saturating_mul(found.f_frsize) < FULL_BYTES => {
+            refused(format!(
+                "the disk that holds {} is full; free some space there, or name a place on another disk",
+                part.display()
+            ))
+        }
         _ => error,
     }
 }

@@ -130,3 +130,29 @@ async fn a_name_in_a_backup_that_leaves_its_directory_is_damage() {
     let error = restore(&kept, &target, false, &mut |_| ()).expect_err("it is refused");
     assert!(error.to_string().contains("../stolen") && !target.exists(), "{error}");
 }
+
+#[tokio::test]
+async fn a_backup_touches_nothing_but_its_own_and_leaves_nothing_behind() {
+    let (dir, path, kept) = place();
+    let store = open(&path).await;
+    insert(&store, [large("a")]).await;
+    let names = || {
+        let mut names: Vec<_> = std::fs::read_dir(dir.path())
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    // Somebody's own, whatever it is called.
+    std::fs::create_dir(dir.path().join("kept.partial")).expect("made");
+    std::fs::write(dir.path().join("kept.partial/file"), "precious").expect("written");
+    let before = names();
+    for wrong in [path.clone(), dir.path().join("queue.db.out/below"), dir.path().join("kept.partial")] {
+        backup(&path, &wrong, &mut |_| ()).expect_err("no place for a backup");
+        assert_eq!(names(), before, "{}", wrong.display());
+    }
+    backup(&path, &kept, &mut |_| ()).expect("backed up");
+    assert_eq!(names().len(), before.len() + 1);
+    assert!(dir.path().join("kept.partial/file").exists());
+}

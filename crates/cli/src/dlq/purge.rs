@@ -9,6 +9,7 @@ use crate::flags::pair;
 use crate::list::queue_name;
 use crate::place::Place;
 use crate::purge::{Purge, purge};
+use crate::render::counted;
 
 /// Delete dead jobs for good
 #[derive(Debug, Args)]
@@ -28,5 +29,5 @@ pub struct Arguments {
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let queue = arguments.queue.map(queue_name).transpose()?;
     let filter = Filter { shown: Some(Shown::Dead), queue, tags: arguments.tags, ended_before: None };
-    purge(place, Purge { filter, what: "dead jobs".to_owned(), yes: arguments.yes }).await
+    purge(place, Purge { filter, what: Box::new(|n| counted(n, "dead job")), yes: arguments.yes }).await
 }

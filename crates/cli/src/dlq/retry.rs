@@ -35,7 +35,7 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         return retry(place, &ids, RetryScope::DeadOnly, Some(Exit::No), arguments.how).await;
     }
     let dead = |filter: Filter| Filter { shown: Some(Shown::Dead), ..filter };
-    let all = arguments.all;
+    let all = arguments.all || arguments.target.is_all();
     let target = if all { arguments.target.of_all() } else { arguments.target };
     let ids = match place.open_existing().await? {
         None => Vec::new(),
@@ -48,10 +48,6 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         complain("No dead jobs.");
         return Ok(Exit::Done);
     }
-    complain(&format!(
-        "{} dead {} pending again:",
-        ids.len(),
-        if ids.len() == 1 { "job is" } else { "jobs are" }
-    ));
+    complain(&format!("Bringing back {} dead {}:", ids.len(), if ids.len() == 1 { "job" } else { "jobs" }));
     retry(place, &ids, RetryScope::DeadOnly, None, arguments.how).await
 }

@@ -46,7 +46,9 @@ pub async fn edit(place: &Place, reader: &Client, ids: Vec<JobId>, broad: bool, 
         tempfile::Builder::new().prefix("queuectl-").suffix(".toml").tempfile().map_err(unusable)?;
     file.write_all(document::write(&jobs).as_bytes()).map_err(unusable)?;
     if let Err(failure) = open_editor(file.path()) {
-        return Err(keep(file, failure));
+        // Nothing was written that would be lost.
+        let untouched = std::fs::read_to_string(file.path()).is_ok_and(|text| text == document::write(&jobs));
+        return Err(if untouched { failure } else { keep(file, failure) });
     }
     let Ok(text) = std::fs::read_to_string(file.path()) else {
         return Err(keep(file, Failure::usage("the document is not UTF-8 any more; nothing was changed")));

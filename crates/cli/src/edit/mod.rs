@@ -44,7 +44,9 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         }
         fields.push((field, serde_json::Value::from(value)));
     }
-    let edit = parse_edit(fields, &enqueuer().time_zone)?;
+    let edit = parse_edit(fields, &enqueuer().time_zone).map_err(|error| {
+        Failure::from(error).hint(format!("nothing was changed; the fields are: {}", EDITABLE.join(", ")))
+    })?;
     let reader = store_with_jobs(place).await?;
     let ids = arguments.target.resolve(&reader).await?;
     if arguments.set.is_empty() {
@@ -76,6 +78,12 @@ async fn change(client: &Client, edits: &[EditOne], changed: &mut Changed) -> Re
             let why = |refusal: &EditRefusal| match refusal {
                 EditRefusal::State(shown) => format!("is {shown}"),
                 EditRefusal::Changed => "was changed or started meanwhile".to_owned(),
+                EditRefusal::Spent(1) => {
+                    "has had 1 attempt already, and max_retries would allow no other".to_owned()
+                }
+                EditRefusal::Spent(n) => {
+                    format!("has had {n} attempts already, and max_retries would allow no other")
+                }
                 EditRefusal::Absent => "was deleted meanwhile".to_owned(),
             };
             let jobs: Vec<String> =

@@ -199,6 +199,9 @@ async fn judge(
     if wrong > faults.len() as u64 {
         faults.push(format!("and {} more", wrong - faults.len() as u64));
     }
+    if matches!(&bulk.form, Form::Json { flags } if flags.id.is_some()) && total + wrong > 1 {
+        return Err(one_id());
+    }
     if wrong > 0 && !bulk.skip_invalid {
         // Only doubles: refused as a job that is there already is.
         let exit = if checker.duplicates == wrong { Exit::Refused } else { Exit::Usage };
@@ -320,10 +323,16 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// An id on the command line is meant for one job.
+pub fn one_id() -> Failure {
+    Failure::usage("--id names one job, and these are many")
+        .hint("leave --id out; each may have its own `id`")
+}
+
 /// `--lines` needs something to hand the lines to.
 pub fn argument_form(request: JobRequest) -> Result<Form, Failure> {
     if request.id.is_some() {
-        return Err(Failure::usage("--id names one job, and --lines makes many").hint("leave --id out"));
+        return Err(one_id());
     }
     if request.command.is_none() && request.args.is_none() {
         return Err(Failure::usage("--lines says what is read, not what is to be run")

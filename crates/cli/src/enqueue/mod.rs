@@ -136,6 +136,9 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         complain("Note: the array is empty; nothing was enqueued");
     }
     let shape = Shape { single: parsed.len() == 1 && shape.single, ..shape };
+    if flags.id.is_some() && parsed.len() > 1 {
+        return Err(bulk::one_id());
+    }
     let mut notes = BTreeSet::new();
     let mut requests = Vec::with_capacity(parsed.len());
     for one in parsed {
@@ -150,8 +153,15 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
 
 /// A positional is one JSON object, or one array of them.
 fn parse_one(text: &[u8]) -> Result<Vec<Parsed>, Failure> {
-    let values = serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
-    if values.take(2).flatten().count() > 1 {
+    let values = || serde_json::Deserializer::from_slice(text).into_iter::<serde::de::IgnoredAny>();
+    if let (Some(Ok(_)), Some(Err(error))) = (values().next(), values().nth(1)) {
+        let (line, column) = (error.line(), error.column());
+        return Err(Failure::usage(format!(
+            "invalid JSON at line {line} column {column}: something follows the job that is no JSON"
+        ))
+        .hint("put the object alone in quotes: queuectl enqueue '{\"command\": \"echo hi\"}'"));
+    }
+    if values().take(2).flatten().count() > 1 {
         return Err(Failure::usage(
             "more than one JSON value is given; an argument is one job, or an array of them",
         )

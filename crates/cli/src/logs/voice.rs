@@ -198,7 +198,11 @@ impl Voice {
                 self.finish_stream(stream)?;
                 print_line(&to_line(&LogView::gap(&self.id, self.attempt, stream, bytes)))
             }
-            _ if self.bare => Ok(()),
+            // Not among the bytes, but nobody is to take them for all.
+            _ if self.bare => {
+                complain(&format!("Note: {bytes} bytes of {} were not kept here", self.id));
+                Ok(())
+            }
             Manner::Bytes if self.inline => print_line(&format!("\n{note}")),
             _ => {
                 let name = if self.named { format!("{}: ", self.id) } else { String::new() };

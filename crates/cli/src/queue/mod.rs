@@ -8,6 +8,7 @@ use queuectl::view::QueueView;
 
 use crate::exit::{Exit, Outcome};
 use crate::list::queue_name;
+use crate::note::unless_known;
 use crate::place::Place;
 use crate::render::{look, queues_table};
 use crate::terminal::{complain, print, print_line};
@@ -27,8 +28,11 @@ pub enum Verb {
 #[command(after_help = "Examples:\n  queuectl queue list\n  queuectl queue list --json")]
 pub struct ListArguments {
     /// One JSON array
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     json: bool,
+    /// Names only
+    #[arg(long)]
+    quiet: bool,
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +59,8 @@ async fn list(place: &Place, arguments: &ListArguments) -> Outcome {
     };
     if arguments.json {
         print_line(&to_line(&views))?;
+    } else if arguments.quiet {
+        print(&views.iter().map(|view| format!("{}\n", view.name)).collect::<String>())?;
     } else if views.is_empty() {
         complain("No queues.");
     } else {
@@ -65,7 +71,9 @@ async fn list(place: &Place, arguments: &ListArguments) -> Outcome {
 
 async fn set_paused(place: &Place, arguments: NameArguments, paused: bool) -> Outcome {
     let queue = queue_name(arguments.queue)?;
-    let changed = place.open().await?.set_paused(&queue, paused).await?;
+    let client = place.open().await?;
+    unless_known(&client, std::slice::from_ref(&queue)).await?;
+    let changed = client.set_paused(&queue, paused).await?;
     let state = if paused { "paused" } else { "active" };
     let already = if changed { "" } else { " already" };
     print_line(&format!("Queue {queue} is{already} {state}"))?;

@@ -9,7 +9,7 @@ use queuectl::view::{QueueDetailView, SettingView};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
 use crate::place::Place;
-use crate::render::table;
+use crate::render::{counted, table};
 use crate::terminal::{clean, print, print_line};
 
 /// Everything about a queue: jobs, workers, settings in force
@@ -58,7 +58,11 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         limit => format!("at most {limit}"),
     };
     text.push_str(&format!("Running: {} ({limit})\n", view.running));
-    text.push_str(&format!("Workers: {} slots in {} processes\n\n", view.slots, view.workers.len()));
+    text.push_str(&format!(
+        "Workers: {} in {}\n\n",
+        counted(view.slots, "slot"),
+        counted(view.workers.len() as u64, "process")
+    ));
     let shown = |setting: &&SettingView| {
         KEYS.iter().any(|key| key.name == setting.key && key.alias_of.is_none()) && !setting.value.is_empty()
     };

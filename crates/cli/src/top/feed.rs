@@ -250,7 +250,7 @@ async fn details(store: &mut Store, id: &JobId) -> Result<Vec<String>, Failure> 
     for number in job.runs.saturating_sub(TOP_ATTEMPTS_MAX)..job.runs {
         attempts.extend(client.attempt(id, number + 1).await?);
     }
-    let text = crate::show::render(&JobDetailView::new(&job, &attempts, client.now().await?));
+    let text = crate::show::render(&JobDetailView::new(&job, &attempts, client.now().await?), false);
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if !job.state.is_terminal() {
         lines.push(String::new());

@@ -16,8 +16,11 @@ use crate::when::Times;
   queuectl worker list --json")]
 pub struct Arguments {
     /// One JSON array
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     json: bool,
+    /// Ids only
+    #[arg(long)]
+    quiet: bool,
 }
 
 pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
@@ -32,6 +35,8 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     let views: Vec<WorkerView> = workers.iter().map(|row| WorkerView::new(row, None)).collect();
     if arguments.json {
         print_line(&to_line(&views))?;
+    } else if arguments.quiet {
+        print(&views.iter().map(|view| format!("{}\n", view.id)).collect::<String>())?;
     } else if views.is_empty() {
         complain("No workers are running.");
     } else {

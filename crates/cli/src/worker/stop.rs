@@ -49,9 +49,23 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     };
     let asked = client.request_stop(mode).await?;
     complain(&format!("Waiting for {} to finish", named(&asked)));
+    if arguments.force {
+        end_frozen(&client, &asked).await?;
+    } else {
+        for worker in client.frozen(&asked) {
+            let (id, pid) = (&worker.id, worker.pid);
+            complain(&format!(
+                "Note: worker {id} is frozen; `kill -CONT {pid}` lets it go on, --force ends it"
+            ));
+        }
+    }
     match client.await_gone(asked, time_limit(&client, arguments).await?).await? {
         StopWait::Gone(workers) => {
             let noun = if workers.len() == 1 { "process" } else { "processes" };
+            if arguments.force {
+                // What a worker that died meanwhile has left running.
+                client.stop_orphans(StopMode::Now).await;
+            }
             print_line(&format!("Stopped {} worker {noun}", workers.len()))?;
             let left = client.orphans().await?;
             if !left.is_empty() {
@@ -69,6 +83,25 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
             "they go on to stop; --force ends their jobs"
         })),
     }
+}
+
+/// A frozen worker cannot hear that it is to stop: it is killed, and its keeper is then one without a worker.
+async fn end_frozen(client: &Client, asked: &[WorkerRow]) -> Result<(), Failure> {
+    /// A keeper notices within milliseconds; one without jobs just ends.
+    const LOOKS: u32 = 20;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let ended = client.end_frozen(asked);
+    if ended.is_empty() {
+        return Ok(());
+    }
+    complain(&format!("Killed what was frozen: {}", named(&ended)));
+    for _ in 0..LOOKS {
+        if !client.orphans().await?.is_empty() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// No worker is there, but jobs of workers that are gone may run on.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::crash::{begun, watchful};
-use crate::stage::{HUP, KILL, Stage, processes_of, signal, until};
+use crate::stage::{HUP, KILL, STOP, Stage, processes_of, signal, until};
 
 fn go(stage: &Stage, id: &str) {
     std::fs::write(stage.path(&format!("go-{id}")), "").expect("written");
@@ -148,4 +148,24 @@ fn jobs_end_with_the_database_they_belong_to() {
     stage.await_worker(worker);
     std::fs::remove_file(&stage.database).expect("removed");
     until("its jobs are ended", || processes_of(&stage.database).is_empty());
+}
+
+#[test]
+fn worker_stop_force_ends_a_frozen_worker_and_gives_its_job_back() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    signal(worker, STOP);
+    until("it is frozen", || Stage::is_frozen(worker));
+    let late = stage.output(&["worker", "stop", "--timeout", "100ms"]);
+    assert_eq!(late.status.code(), Some(124));
+    assert!(String::from_utf8_lossy(&late.stderr).contains("kill -CONT"), "what to do");
+    let output = stage.output(&["worker", "stop", "--force"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(stage.await_worker(worker), None);
+    let job = stage.job("a");
+    assert_eq!(
+        (&job["state"], &job["attempts"], &job["interruptions"]),
+        (&"pending".into(), &0.into(), &0.into())
+    );
+    assert_eq!(processes_of(&stage.database), [0; 0]);
 }

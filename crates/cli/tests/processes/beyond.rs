@@ -103,7 +103,7 @@ fn a_run_that_finds_every_slot_taken_says_where_it_stands() {
     let child = run.stdout(std::process::Stdio::piped()).stderr(log).spawn().expect("the binary runs");
     until("it says so", || {
         stage.read("run.err").contains("every slot is taken")
-            && stage.read("run.err").contains("go before it")
+            && stage.read("run.err").contains("goes before it")
     });
     std::fs::write(stage.path("go"), "").expect("written");
     let output = child.wait_with_output().expect("our child");

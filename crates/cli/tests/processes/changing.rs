@@ -35,7 +35,10 @@ fn selectors_wherever_jobs_are_named() {
     assert_eq!(stage.run(&["cancel", "all", "--queue", "mail"]).lines().count(), 3);
     assert_eq!(ids(&stage, &["-s", "pending"]), ["d1"]);
     assert!(stage.run(&["show", "--state", "pending"]).contains("d1"));
-    refused(&stage, &["show", "--queue", "mail"], 2, "takes one");
+    let shown: Value =
+        serde_json::from_str(&stage.run(&["show", "--queue", "mail", "--json"])).expect("JSON");
+    assert_eq!(shown.as_array().map(Vec::len), Some(3), "an array of several, one object of one");
+    assert_eq!(stage.run(&["explain", "last:2"]).matches("Job ").count(), 2);
     refused(&stage, &["cancel", "--queue", "nosuch"], 3, "no job matches");
     refused(&stage, &["cancel", "d1", "nosuch"], 3, "nosuch");
     assert_eq!(stage.state("d1"), "pending", "a word that names nothing refuses all");
@@ -102,8 +105,7 @@ fn edit_opens_one_document_for_several_jobs() {
     let output = with_editor("false", &["m1"]);
     assert_eq!(output.status.code(), Some(1));
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let kept = stderr.split("is in ").nth(1).expect("it is named").trim();
-    std::fs::remove_file(kept).expect("what was written is not lost");
+    assert!(!stderr.contains("is in "), "nothing was written, so nothing is kept: {stderr}");
     // Invalid: what was written is kept, and the file is named.
     std::fs::write(&script, "echo 'priority = = 3' >> \"$1\"\n").expect("written");
     let output = with_editor(&format!("sh {}", script.display()), &["m1"]);
@@ -315,4 +317,48 @@ fn quiet_and_json_of_the_verbs_that_change_jobs() {
     let retried: Value = serde_json::from_str(&stage.run(&["retry", "m1", "--json"])).expect("one array");
     assert_eq!(retried[0]["state"], "pending");
     refused(&stage, &["cancel", "d1", "--json", "--quiet"], 2, "cannot be used");
+}
+
+#[test]
+fn edit_refuses_a_max_retries_that_is_spent_and_says_nothing_of_enqueueing() {
+    let mut stage = Stage::new();
+    stage.run(&["enqueue", "--id", "a", "-c", "false", "--backoff-base", "1000"]);
+    stage.start_worker(&[]);
+    stage.until_state("a", "failed");
+    refused(&stage, &["edit", "a", "--set", "max_retries=1"], 4, "has had 1 attempt already");
+    stage.run(&["edit", "a", "--set", "max_retries=2"]);
+    let output = stage.output(&["edit", "a", "--set", "priority=abc"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("nothing was changed; the fields are") && !said.contains("enqueue"), "{said}");
+    stage.run(&["worker", "stop"]);
+}
+
+#[test]
+fn what_is_said_to_people_names_the_store_that_was_named() {
+    let stage = Stage::new();
+    let other = stage.path("an other.db");
+    let other = other.to_str().expect("UTF-8");
+    let output = stage.output(&["--db", other, "enqueue", "-c", "true"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains(&format!("`queuectl --db '{other}' worker start`")), "{said}");
+}
+
+#[test]
+fn a_slip_in_a_queues_name_is_noticed_wherever_it_is_named() {
+    let stage = five();
+    for arguments in
+        [&["queue", "pause", "mial"][..], &["config", "set", "--queue", "maik", "max-running", "3"]]
+    {
+        let output = stage.output(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `mail`?"), "{arguments:?}");
+    }
+    refused(&stage, &["show", "-q", "maill"], 3, "did you mean `mail`?");
+    refused(&stage, &["config", "set", "shell", "bash"], 2, "`bash -c`");
+    stage.run(&["config", "set", "max-retries", "5"]);
+    stage.run(&["config", "set", "-q", "mail", "max-retries", "9"]);
+    assert_eq!(
+        stage.run(&["config", "unset", "-q", "mail", "max-retries"]),
+        "Unset max-retries for queue mail; now it is 5\n"
+    );
 }

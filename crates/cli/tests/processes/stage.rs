@@ -80,6 +80,10 @@ impl Stage {
         pid
     }
 
+    pub fn is_frozen(pid: u32) -> bool {
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "))
+    }
+
     pub fn worker_pids(&self) -> Vec<u32> {
         let list: serde_json::Value =
             serde_json::from_str(&self.run(&["worker", "list", "--json"])).expect("JSON");

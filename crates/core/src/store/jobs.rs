@@ -80,6 +80,8 @@ pub enum EditRefusal {
     State(Shown),
     /// Somebody else changed it meanwhile.
     Changed,
+    /// It has had so many attempts, and is to have no more of them than that.
+    Spent(u32),
     Absent,
 }
 
@@ -92,6 +94,11 @@ impl EditOne {
                 Some(EditRefusal::State(job.shown(now)))
             }
             Some(job) if self.seen.is_some_and(|seen| seen != job.updated_at) => Some(EditRefusal::Changed),
+            Some(job)
+                if job.attempts > 0 && self.edit.max_retries.is_some_and(|most| most <= job.attempts) =>
+            {
+                Some(EditRefusal::Spent(job.attempts))
+            }
             Some(_) => None,
         }
     }

@@ -92,7 +92,7 @@ mod tests {
 
     fn process(pid: i32, parent: i32, group: i32) -> Process {
         let id = ProcessId { pid, start: 100 };
-        Process { id, parent, group, session: KEEPER, dead: false }
+        Process { id, parent, group, session: KEEPER, dead: false, frozen: false }
     }
 
     fn root(number: u64, pid: i32, exited: bool) -> Root {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use queuectl_core::queue::QueueName;
 use queuectl_core::store::{StopMode, StoreResult, Topic, WorkerRow};
+use queuectl_exec::frozen::{is_frozen, kill_frozen};
 use queuectl_exec::rundir;
 
 use super::Client;
@@ -48,6 +49,21 @@ impl Client {
             self.store.request_stop(&ids, mode).await?;
         }
         Ok(workers)
+    }
+
+    /// Of these, the ones that are frozen (SIGSTOP): they cannot hear that they are to stop.
+    pub fn frozen(&self, workers: &[WorkerRow]) -> Vec<WorkerRow> {
+        let run_dir = self.place().run_dir;
+        let frozen = |row: &&WorkerRow| is_frozen(&run_dir, rundir::Kind::Worker, &row.id, row.pid);
+        workers.iter().filter(frozen).cloned().collect()
+    }
+
+    /// Kills those of these workers that are frozen. What they ran is then without a worker; see
+    /// [`Client::stop_orphans`].
+    pub fn end_frozen(&self, workers: &[WorkerRow]) -> Vec<WorkerRow> {
+        let run_dir = self.place().run_dir;
+        let kill = |row: &&WorkerRow| kill_frozen(&run_dir, rundir::Kind::Worker, &row.id, row.pid);
+        workers.iter().filter(kill).cloned().collect()
     }
 
     /// Waits until these workers are gone, however they went.

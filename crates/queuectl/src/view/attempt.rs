@@ -73,12 +73,18 @@ impl AttemptView {
     }
 }
 
+/// A stream that stayed empty is not stored, so its digest is not either.
+const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 impl OutputView {
     pub fn new(output: &Output) -> OutputView {
         OutputView {
             bytes: output.bytes_total,
             dropped: output.bytes_dropped,
-            sha256: output.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: match output.bytes_total {
+                0 => SHA256_OF_NOTHING.to_owned(),
+                _ => output.sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            },
         }
     }
 }

@@ -107,7 +107,9 @@ impl Facts {
         reasons.extend(self.why_no_worker(queue));
         if let Some((count, more)) = ahead.filter(|(count, _)| *count > 0) {
             let least = if more { "at least " } else { "" };
-            let message = format!("{least}{count} ready jobs of queue {queue} go before it");
+            let go = if count == 1 && !more { "goes" } else { "go" };
+            let message =
+                format!("{least}{} of queue {queue} {go} before it", counted(count as u64, "ready job"));
             let hint = format!("`queuectl edit {} --set priority=N` moves it forward", job.id);
             reasons.push(reason("others_first", message, Some(hint)));
         }
@@ -145,8 +147,10 @@ impl Facts {
         };
         let running: u64 = self.running.iter().filter(|(name, _)| serves(name)).map(|(_, jobs)| jobs).sum();
         (running >= slots).then(|| {
-            let message =
-                format!("every slot is taken: all {slots} of the workers that take queue {queue} are busy");
+            let message = format!(
+                "every slot is taken: {} of the workers that take queue {queue}, all busy",
+                counted(slots, "slot")
+            );
             let hint = "`queuectl list --state processing` shows what runs; another worker helps".to_owned();
             reason("slots_busy", message, Some(hint))
         })
@@ -170,10 +174,34 @@ fn ended(job: &Job) -> Reason {
     let why = job.last_error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     let (code, message) = match job.state {
         State::Completed => ("completed", format!("it succeeded at {at}")),
-        State::Dead => ("dead", format!("it died at {at} after {} attempts{why}", job.attempts)),
+        State::Dead => {
+            let attempts = counted(u64::from(job.attempts), "attempt");
+            ("dead", format!("it died at {at} after {attempts}{why}{}", why_no_more(job)))
+        }
         _ => ("cancelled", format!("it was cancelled at {at}")),
     };
     reason(code, message, Some(format!("`queuectl retry {}` runs it again", job.id)))
+}
+
+/// Why a dead job had no more attempts, unless it has had all.
+fn why_no_more(job: &Job) -> &'static str {
+    let spec = &job.spec;
+    let final_code = job.exit_code.is_some_and(|code| spec.exits.no_retry_on.contains(&code));
+    match () {
+        () if job.interruptions >= spec.crash_limit && job.interruptions > 0 => {
+            "; it was interrupted too often"
+        }
+        () if job.attempts >= spec.max_retries.max(1) => "",
+        () if spec.at_most_once => "; it may run only once",
+        () if final_code => "; after this exit code it is not retried",
+        () => "",
+    }
+}
+
+/// "1 job", "2 jobs".
+fn counted(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }
 
 fn reason(code: &'static str, message: String, hint: Option<String>) -> Reason {

@@ -162,13 +162,13 @@ fn the_details_follow_the_job_and_hide_the_values_of_variables() {
 fn an_attempt_shows_its_outcome_and_what_it_used() {
     let line = to_line(&AttemptView::new(&attempt(Outcome::Exited { code: 7 })));
     let hash = "ab".repeat(32);
-    let zeros = "00".repeat(32);
+    let nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let expected = format!(
         "{{\"number\": 1, \"worker_id\": \"w1\", \"started_at\": \"2026-01-02T12:00:00.000Z\", \
          \"ended_at\": \"2026-01-02T12:00:02.500Z\", \"duration\": 2.5, \"outcome\": \"exited\", \"exit_code\": 7, \
          \"signal\": null, \"error\": null, \"charged\": true, \"cpu_user\": 0.02, \"cpu_system\": 1, \
          \"max_rss_kib\": 640, \"stdout\": {{\"bytes\": 10, \"dropped\": 3, \"sha256\": \"{hash}\"}}, \
-         \"stderr\": {{\"bytes\": 0, \"dropped\": 0, \"sha256\": \"{zeros}\"}}, \"leftovers_killed\": 2}}"
+         \"stderr\": {{\"bytes\": 0, \"dropped\": 0, \"sha256\": \"{nothing}\"}}, \"leftovers_killed\": 2}}"
     );
     assert_eq!(line, expected);
 

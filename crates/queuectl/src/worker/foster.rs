@@ -332,7 +332,7 @@ impl Foster {
     fn take_settled(&mut self, sent: Vec<Pending>, results: Vec<Settled>, released: &[ClaimToken]) {
         let mut durable: Vec<ClaimKey> = released.iter().map(|token| ClaimKey::from(*token)).collect();
         for (one, result) in sent.into_iter().zip(results) {
-            let (to, attempt) = (one.settle.patch.to().as_str(), one.attempt);
+            let (to, attempt) = (one.settle.patch.shown().as_str(), one.attempt);
             match result {
                 Settled::Done => {
                     self.settled.fetch_add(1, Ordering::Relaxed);

@@ -133,6 +133,8 @@ fn hook_for(claim: &Claim, patch: &Patch, settings: &Settings) -> Option<NewJob>
 pub fn last_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    // Whole sequences: without its first byte one would be read as text.
+    let line = anstream::adapter::strip_str(line).to_string();
     line.chars().filter(|c| !c.is_control()).take(LAST_ERROR_CHARS_MAX).collect()
 }
 

@@ -120,7 +120,8 @@ fn the_crash_limit_brings_a_hook_too() {
 
 #[test]
 fn the_last_line_is_the_last_that_says_something() {
-    assert_eq!(last_line(b"one\n  two\x1b[0m \n\n \n"), "two[0m");
+    assert_eq!(last_line(b"one\n  two\x1b[0m \n\n \n"), "two");
+    assert_eq!(last_line(b"\x1b[31mred\x1b[0m \x1b]0;TITLE\x07 bell\x07"), "red  bell");
     assert_eq!(last_line(b""), "");
     assert_eq!(last_line("é".repeat(600).as_bytes()).chars().count(), LAST_ERROR_CHARS_MAX);
 }

@@ -70,7 +70,7 @@ impl Machine {
                 Settled::Done => Report::Settled {
                     job,
                     attempt,
-                    to: settle.patch.to().as_str(),
+                    to: settle.patch.shown().as_str(),
                     what: settle.attempt.outcome.describe(),
                 },
                 Settled::Lost => Report::Lost { job, attempt },

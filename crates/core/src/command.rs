@@ -1,7 +1,5 @@
 //! What a job runs: a shell line, or an exact argv.
 
-use sha2::{Digest, Sha256};
-
 use crate::limits::COMMAND_BYTES_MAX;
 
 /// A command.
@@ -59,25 +57,6 @@ impl Command {
             }
         }
     }
-
-    /// SHA-256 over the form and every word with its length: equal exactly for equal commands.
-    pub fn digest(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        match self {
-            Command::Shell(line) => {
-                hash.update(b"shell");
-                hash.update(line.as_bytes());
-            }
-            Command::Argv(words) => {
-                hash.update(b"argv");
-                for word in words {
-                    hash.update((word.len() as u64).to_le_bytes());
-                    hash.update(word);
-                }
-            }
-        }
-        hash.finalize().into()
-    }
 }
 
 fn check_bytes<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Result<(), CommandError> {
@@ -130,12 +109,6 @@ mod tests {
     fn an_argv_shows_in_its_quoted_form() {
         assert_eq!(argv(&[b"echo", b"a b", b"it's", b""]).display(), r"echo 'a b' 'it'\''s' ''");
         assert_eq!(argv(&[b"x", b"\xff\n"]).display(), r"x $'\xff\x0a'");
-    }
-
-    #[test]
-    fn a_digest_tells_where_words_end() {
-        assert_ne!(argv(&[b"ab", b"c"]).digest(), argv(&[b"a", b"bc"]).digest());
-        assert_ne!(argv(&[b"ls"]).digest(), Command::shell("ls").expect("valid").digest());
     }
 
     #[test]

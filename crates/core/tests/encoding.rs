@@ -1,5 +1,6 @@
 //! How a spec is kept: whatever goes in comes out.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::collection::{btree_map, vec};
@@ -7,12 +8,13 @@ use proptest::option;
 use proptest::prelude::*;
 use queuectl_core::command::Command;
 use queuectl_core::environment::Environment;
+use queuectl_core::id::JobId;
 use queuectl_core::job::{JobSpec, Leftovers};
 use queuectl_core::queue::QueueName;
 use queuectl_core::retry::{Backoff, ExitRules, RetryPolicy};
 use queuectl_core::store::StoreError;
 use queuectl_core::store::encoding::{
-    SpecColumns, decode_environment, decode_spec, encode_environment, encode_spec,
+    SpecColumns, decode_environment, decode_spec, digest_spec, encode_environment, encode_spec,
 };
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -121,6 +123,24 @@ fn fields_of_a_newer_queuectl_do_not_disturb() {
     let spec = JobSpec::default();
     let text = encode_spec(&spec).replacen('{', "{\"from_the_future\":[1,{}],", 1);
     assert_eq!(decode_spec(columns(&spec), &text).expect("it reads back"), spec);
+}
+
+#[test]
+fn a_digest_tells_every_part_from_every_other() {
+    let mut set = Environment::default();
+    set.set(b"K".to_vec(), b"v".to_vec()).expect("valid");
+    let (none, one, other) =
+        (Environment::default(), JobId::from_store("a".to_owned()), JobId::from_store("b".to_owned()));
+    let digests = [
+        digest_spec(&one, "command", Some("ls"), "{}", &none),
+        digest_spec(&other, "command", Some("ls"), "{}", &none),
+        digest_spec(&one, "handler", Some("ls"), "{}", &none),
+        digest_spec(&one, "command", Some("l"), "s{}", &none),
+        digest_spec(&one, "command", None, "ls{}", &none),
+        digest_spec(&one, "command", Some("ls"), "{ }", &none),
+        digest_spec(&one, "command", Some("ls"), "{}", &set),
+    ];
+    assert_eq!(digests.iter().collect::<HashSet<_>>().len(), digests.len());
 }
 
 #[test]

@@ -31,6 +31,7 @@ impl Client {
             vec![Finding::ok("version", format!("queuectl {version}, schema {}", seen.schema))];
         findings.push(integrity(&seen));
         findings.push(counts(&seen));
+        findings.push(commands(&seen));
         findings.extend(modes(path, &place.run_dir, &place.out_dir));
         findings.push(free_space(path));
         findings.extend(self.claims(&place.run_dir).await?);
@@ -84,6 +85,20 @@ fn counts(seen: &Examination) -> Finding {
             "another program has written to the database; `queuectl backup`, then report it",
         ),
     }
+}
+
+fn commands(seen: &Examination) -> Finding {
+    let (named, total) = &seen.altered;
+    if *total == 0 {
+        return Finding::ok("commands", "every stored command is what was enqueued".to_owned());
+    }
+    let message = format!(
+        "what is stored of the commands of {total} jobs is not what was enqueued, and none of them is run: {}",
+        named.join(", ")
+    );
+    let hint = "damage, or another program has written to the database; look at them with `queuectl show ID`, \
+                enqueue what is still wanted anew, and `queuectl delete ID`";
+    Finding::problem("commands", message, hint)
 }
 
 /// Others must not read commands and outputs, let alone change them.

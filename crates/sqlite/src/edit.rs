@@ -6,12 +6,12 @@ use queuectl_core::job::Job;
 use queuectl_core::store::encoding::encode_spec;
 use queuectl_core::store::{EditOne, EditRefusal};
 use queuectl_core::time::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use crate::failure::Failure;
+use crate::batches::IS_THERE;
+use crate::digest::{digest, is_unreadable, sealed_columns, sealed_job};
+use crate::failure::{Failure, damaged};
 use crate::insert::ensure_queue;
-use crate::jobs::find;
-use crate::rows::RawJob;
 
 /// Changes all of these; returns those that could not be, and then the rest must be undone.
 pub fn edit_all(
@@ -21,7 +21,7 @@ pub fn edit_all(
 ) -> Result<Vec<(JobId, EditRefusal)>, Failure> {
     let mut refused = Vec::new();
     for one in edits {
-        let job = find(connection, &one.id)?.map(RawJob::job).transpose()?;
+        let job = find_whole(connection, &one.id)?;
         match (one.refusal(job.as_ref(), now), job) {
             (None, Some(mut job)) => {
                 one.edit.apply(&mut job, now);
@@ -33,8 +33,30 @@ pub fn edit_all(
     Ok(refused)
 }
 
+/// The job with its environment. What is not what was enqueued is not changed: its new digest would say that it is.
+fn find_whole(connection: &Connection, id: &JobId) -> Result<Option<Job>, Failure> {
+    let mut statement = connection.prepare_cached(&format!(
+        "-- edit_find
+         SELECT {} FROM job WHERE id = ? AND {IS_THERE}",
+        sealed_columns()
+    ))?;
+    let found = match statement.query_row([id.as_str()], sealed_job).optional() {
+        Ok(None) => return Ok(None),
+        Ok(Some(sealed)) => sealed.unsealed(connection)?,
+        Err(error) if is_unreadable(&error) => None,
+        Err(error) => return Err(error.into()),
+    };
+    found.map(Some).ok_or_else(|| {
+        damaged(format!(
+            "what is stored of job {id} is not what was enqueued; enqueue it anew and delete this one"
+        ))
+    })
+}
+
 fn write(connection: &Connection, job: &Job) -> Result<(), Failure> {
     let spec = &job.spec;
+    let text = encode_spec(spec);
+    let digest = digest(&job.id, spec, &text);
     ensure_queue(connection, &spec.queue)?;
     connection
         .prepare_cached(
@@ -51,8 +73,8 @@ fn write(connection: &Connection, job: &Job) -> Result<(), Failure> {
             job.run_at.map(Timestamp::millis),
             job.updated_at.millis(),
             spec.command.as_ref().map(Command::display),
-            encode_spec(spec),
-            spec.command.as_ref().map(Command::digest),
+            text,
+            digest,
             job.seq,
         ))?;
     Ok(())

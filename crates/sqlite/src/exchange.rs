@@ -106,9 +106,12 @@ fn exchange(
                 queues = take::open_queues(connection, &request.take)?;
             }
         }
-        claims = take::claim(connection, request, &queues, now)?;
+        let taken = take::claim(connection, request, &queues, now)?;
+        claims = taken.claims;
         // Whoever follows a job wants to hear that it runs.
-        rings.outcome |= !claims.is_empty();
+        rings.outcome |= !claims.is_empty() || taken.buried > 0;
+        // Others may wait behind what was not handed out: this worker is to look again.
+        rings.work |= taken.buried > 0;
     }
     let queues = take::open_queues(connection, &request.take)?;
     let ended = request.settles.len() + request.releases.len();

@@ -12,6 +12,7 @@ use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::batches::STAGED;
+use crate::digest::digest;
 use crate::failure::Failure;
 
 /// Inserts jobs of one transaction, remembering the queues and environments that it has seen.
@@ -44,6 +45,8 @@ impl<'a> Inserter<'a> {
         };
         let spec = &job.spec;
         let environment = self.environment(job)?;
+        let text = encode_spec(spec);
+        let digest = digest(&job.id, spec, &text);
         let inserted = self
             .connection
             .prepare_cached(
@@ -65,8 +68,8 @@ impl<'a> Inserter<'a> {
                 run_at.map(Timestamp::millis),
                 self.now.millis(),
                 spec.command.as_ref().map(queuectl_core::command::Command::display),
-                encode_spec(spec),
-                spec.command.as_ref().map(queuectl_core::command::Command::digest),
+                text,
+                digest,
                 environment,
                 self.batch.map(|batch| batch.0),
             ))?;

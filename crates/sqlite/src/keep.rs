@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use crate::batches::IS_THERE;
 use crate::copy::{close, copy, prepare};
+use crate::digest;
 use crate::failure::Failure;
 use crate::file::{exists, make_file};
 use crate::open::{beside, connect};
@@ -19,6 +20,9 @@ use crate::schema;
 
 /// The database in a backup's directory; its outputs lie beside it, as they do everywhere.
 const NAME: &str = "queue.db";
+
+/// Damaged jobs that an examination names.
+const NAMED_MAX: usize = 10;
 
 /// How far a backup or its restoring has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,6 +377,8 @@ pub struct Examination {
     pub damage: Vec<String>,
     /// Queues and states of which the kept count differs from the rows: the count, and what there is.
     pub miscounted: Vec<(String, i64, i64)>,
+    /// Jobs that would not be run, for what is stored of their commands is not what was enqueued: some, and how many.
+    pub altered: (Vec<String>, u64),
     /// Output files that are named.
     pub outputs: Vec<String>,
     /// The latest change of any job, in milliseconds of the epoch.
@@ -399,9 +405,10 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
         let miscounted = statement
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
+        let altered = digest::altered(&connection, NAMED_MAX)?;
         let outputs = named_outputs(&connection)?;
         let last_change = connection.query_row("SELECT max(updated_at) FROM job", [], |row| row.get(0))?;
-        Ok(Examination { schema, damage, miscounted, outputs, last_change })
+        Ok(Examination { schema, damage, miscounted, altered, outputs, last_change })
     };
     let examined = look();
     let _ = connection.execute_batch("ROLLBACK");

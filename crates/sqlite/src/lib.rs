@@ -7,6 +7,7 @@ mod attempts;
 mod batches;
 mod clock;
 mod copy;
+mod digest;
 mod edit;
 mod exchange;
 mod failure;

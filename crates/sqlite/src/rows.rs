@@ -91,6 +91,11 @@ pub fn raw_job(row: &Row<'_>) -> rusqlite::Result<RawJob> {
 }
 
 impl RawJob {
+    /// What its digest covers of these columns: its id, its kind, its stored spec.
+    pub fn sealed(&self) -> (JobId, &str, &str) {
+        (JobId::from_store(self.job.id.clone()), &self.job.kind, &self.spec)
+    }
+
     /// The job, without its environment.
     pub fn job(self) -> Result<Job, Failure> {
         let row = self.job;
@@ -99,11 +104,14 @@ impl RawJob {
         let columns = SpecColumns { kind: row.kind, queue: queue_name(row.queue)?, priority: row.priority };
         let state = State::parse(&row.state)
             .ok_or_else(|| damaged(format!("job {} has the unknown state `{}`", row.id, row.state)))?;
+        let spec = decode_spec(columns, &self.spec).map_err(|e| {
+            damaged(format!("job {}: {}", row.id, e.to_string().trim_start_matches("the store is damaged: ")))
+        })?;
         Ok(Job {
             id: JobId::from_store(row.id),
             generated: row.generated,
             seq: row.seq,
-            spec: decode_spec(columns, &self.spec)?,
+            spec,
             state,
             ready: row.ready,
             retrying: row.retrying,

@@ -11,10 +11,12 @@ use queuectl_core::state::{Event, State, transition};
 use queuectl_core::store::{Claim, ExchangeRequest, Take};
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
+use tracing::error;
 
 use crate::batches;
+use crate::digest::{ALTERED, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::{Failure, damaged};
-use crate::rows::{JOB_COLUMNS, RawJob, raw_job, token};
+use crate::rows::token;
 use crate::settings::load_setting;
 
 /// A queue with waiting jobs that is not paused and that the worker takes.
@@ -181,7 +183,7 @@ pub fn claim(
     request: &ExchangeRequest,
     queues: &[OpenQueue],
     now: Timestamp,
-) -> Result<Vec<Claim>, Failure> {
+) -> Result<Taken, Failure> {
     if let Some(id) = &request.take.only {
         let chosen: Vec<i64> = only(connection, id, queues, now)?.into_iter().take(request.want).collect();
         return take_all(connection, request, &chosen, now);
@@ -240,15 +242,23 @@ fn candidates(
     Ok(found)
 }
 
+/// What a look for jobs came to.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub claims: Vec<Claim>,
+    /// Jobs that were not what was enqueued. They are dead now, and there may be others to claim in their place.
+    pub buried: usize,
+}
+
 /// Gives each of these jobs a claim with the next numbers of the store's counter.
 fn take_all(
     connection: &Connection,
     request: &ExchangeRequest,
     jobs: &[i64],
     now: Timestamp,
-) -> Result<Vec<Claim>, Failure> {
+) -> Result<Taken, Failure> {
     if jobs.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Taken::default());
     }
     let to = transition(State::Pending, Event::Claim).map_err(|e| damaged(e.to_string()))?;
     let (incarnation, last): (i64, i64) = connection
@@ -262,17 +272,45 @@ fn take_all(
         "-- take_claim
          UPDATE job SET state = ?1, ready = 0, retrying = 0, incarnation = ?2, claim = ?3, owner = ?4, worker = ?5,
                         started_at = ?6, updated_at = ?6
-         WHERE seq = ?7 RETURNING {JOB_COLUMNS}"
+         WHERE seq = ?7 RETURNING {}",
+        sealed_columns()
     ))?;
-    let mut claims = Vec::with_capacity(jobs.len());
+    let mut taken = Taken::default();
     for seq in jobs {
         number += 1;
-        let raw: RawJob = statement.query_row(
+        let sealed = statement.query_row(
             (to.as_str(), incarnation, number, &request.owner, &request.worker, now.millis(), seq),
-            raw_job,
-        )?;
-        let job = raw.job_with_environment(connection)?;
-        claims.push(Claim { token: token(incarnation, number), attempt: job.runs + 1, job });
+            sealed_job,
+        );
+        let whole = match sealed {
+            Ok(sealed) => sealed.unsealed(connection)?,
+            Err(error) if is_unreadable(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(job) = whole {
+            taken.claims.push(Claim { token: token(incarnation, number), attempt: job.runs + 1, job });
+        } else {
+            bury(connection, *seq, now)?;
+            taken.buried += 1;
+        }
     }
-    Ok(claims)
+    Ok(taken)
+}
+
+/// Ends a job that was claimed and must not run. Nothing of it started, so no attempt is recorded.
+fn bury(connection: &Connection, seq: i64, now: Timestamp) -> Result<(), Failure> {
+    let to = transition(State::Processing, Event::Bury).map_err(|e| damaged(e.to_string()))?;
+    let id: Vec<u8> = connection
+        .prepare_cached(
+            "-- take_bury
+             UPDATE job SET state = ?1, cancel_requested = 0, incarnation = NULL, claim = NULL, owner = NULL,
+                            worker = NULL, started_at = NULL, updated_at = ?2, completed_at = ?2, last_error = ?3
+             WHERE seq = ?4 RETURNING CAST(id AS BLOB)",
+        )?
+        .query_row((to.as_str(), now.millis(), ALTERED, seq), |row| row.get(0))?;
+    error!(
+        job.id = %String::from_utf8_lossy(&id),
+        "not run, and dead now: what is stored of its command is not what was enqueued; see `queuectl doctor`"
+    );
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod completing;
 mod crash;
 mod dialects;
 mod errors;
+mod fire;
 mod junk;
 mod keeping;
 mod listing;

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::StoreError;
 use crate::command::Command;
 use crate::environment::Environment;
+use crate::id::JobId;
 use crate::job::{JobSpec, Leftovers};
 use crate::queue::QueueName;
 use crate::retry::{Backoff, ExitRules, RetryPolicy};
@@ -145,6 +147,24 @@ pub fn decode_spec(columns: SpecColumns, text: &str) -> Result<JobSpec, StoreErr
         stdin: row.stdin.map(from_bytes).transpose()?,
         shell: row.shell,
     })
+}
+
+/// SHA-256 over what is stored of a job and decides what is executed: its texts as they are stored, so that a later
+/// queuectl, which knows more fields, comes to the same. It belongs to one id: no job runs what another was given.
+pub fn digest_spec(
+    id: &JobId,
+    kind: &str,
+    command: Option<&str>,
+    spec: &str,
+    environment: &Environment,
+) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [id.as_str(), kind, command.unwrap_or_default(), spec] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.update(environment.digest());
+    hash.finalize().into()
 }
 
 /// An environment as JSON: an array of pairs, sorted by name.

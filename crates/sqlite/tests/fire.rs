@@ -1,0 +1,97 @@
+//! The store under fire: what is altered, cut off, moved away or left behind by others.
+
+use std::path::{Path, PathBuf};
+
+use queuectl_core::command::Command;
+use queuectl_core::edit::Edit;
+use queuectl_core::state::State;
+use queuectl_core::store::{EditOne, Edited, Jobs, StoreError};
+use queuectl_sqlite::keep::examine;
+use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
+use queuectl_testing::given::{Turn, With, id, insert, job};
+use rusqlite::Connection;
+
+async fn open(path: &Path) -> SqliteStore {
+    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    SqliteStore::open(options).await.expect("it opens").expect("it is made")
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("queue.db");
+    (dir, path)
+}
+
+async fn state(store: &SqliteStore, name: &str) -> State {
+    store.get(&id(name)).await.expect("it works").expect("there").state
+}
+
+#[tokio::test]
+async fn a_command_that_is_not_what_was_enqueued_is_not_handed_out_and_holds_up_no_other() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    let altered = ["command", "spec", "text", "environment", "kind", "digest", "none", "swapped"];
+    let with_environment = |name: &str| {
+        job(name).with(|spec| {
+            spec.environment.set(b"K".to_vec(), name.as_bytes().to_vec()).expect("valid");
+            spec.command = Some(Command::shell(format!("echo {name}")).expect("a command"));
+        })
+    };
+    insert(&store, altered.iter().map(|name| with_environment(name))).await;
+    insert(&store, [with_environment("whole")]).await;
+    let raw = Connection::open(&path).expect("there");
+    raw.execute_batch(
+        "UPDATE job SET command = 'echo x' WHERE id = 'command';
+         UPDATE job SET spec = replace(spec, 'echo', 'rm') WHERE id = 'spec';
+         UPDATE job SET spec = CAST(x'7bff7d' AS TEXT) WHERE id = 'text';
+         UPDATE environment SET variables = replace(variables, 'environment', 'other')
+           WHERE id = (SELECT environment FROM job WHERE id = 'environment');
+         UPDATE job SET kind = 'command ' WHERE id = 'kind';
+         UPDATE job SET digest = x'00' WHERE id = 'digest';
+         UPDATE job SET digest = NULL WHERE id = 'none';
+         UPDATE job SET (command, spec, digest, environment) =
+           (SELECT command, spec, digest, environment FROM job WHERE id = 'whole') WHERE id = 'swapped'",
+    )
+    .expect("written");
+    let found = examine(&path).expect("readable").altered;
+    assert_eq!((found.0.len(), found.1), (altered.len(), altered.len() as u64), "{found:?}");
+    // One slot: each look buries one and asks for another look.
+    let mut claimed = Vec::new();
+    for _ in 0..=altered.len() {
+        claimed.extend(Turn::of("w").want(1).at(&store).await.claims);
+    }
+    let names: Vec<&str> = claimed.iter().map(|claim| claim.job.id.as_str()).collect();
+    assert_eq!(names, ["whole"]);
+    let dead: i64 = raw
+        .query_row(
+            "SELECT count(*) FROM job WHERE state = 'dead' AND claim IS NULL AND completed_at IS NOT NULL
+               AND last_error LIKE '%not what was enqueued%doctor%'",
+            [],
+            |row| row.get(0),
+        )
+        .expect("readable");
+    assert_eq!(dead, altered.len() as i64);
+    assert_eq!(examine(&path).expect("readable").miscounted, vec![]);
+}
+
+#[tokio::test]
+async fn an_edit_renews_the_digest_of_a_whole_job_and_of_no_other() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("whole"), job("altered")]).await;
+    let raw = Connection::open(&path).expect("there");
+    raw.execute("UPDATE job SET spec = replace(spec, 'echo', 'rm') WHERE id = 'altered'", [])
+        .expect("written");
+    let edit = |name: &str| EditOne {
+        id: id(name),
+        edit: Edit { priority: Some(9), ..Edit::default() },
+        seen: None,
+    };
+    assert!(matches!(store.edit(&[edit("whole")]).await, Ok(Edited::All)));
+    let refused = store.edit(&[edit("altered")]).await;
+    assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+    let claims = Turn::of("w").want(2).at(&store).await.claims;
+    assert_eq!(claims.len(), 1);
+    assert_eq!((claims[0].job.id.as_str(), claims[0].job.spec.priority), ("whole", 9));
+    assert_eq!(state(&store, "altered").await, State::Dead);
+}

@@ -137,6 +137,9 @@ impl From<StoreError> for Failure {
             StoreError::Damaged { .. } => {
                 Some("nothing was changed; keep the file, and go back to a backup of it")
             }
+            StoreError::Closed { .. } => Some(
+                "see what became of the disk and the file; look whether the change is there before it is made again",
+            ),
             StoreError::Incompatible { .. } => Some("use the newest queuectl that works with this store"),
             _ => None,
         };

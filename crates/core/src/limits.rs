@@ -90,6 +90,8 @@ pub const PAGE_ROWS_MAX: usize = 1_000;
 pub const STORE_BUSY_MAX: Duration = Duration::from_secs(30);
 /// Most requests that share one commit of the writer thread.
 pub const GROUP_COMMIT_MAX: usize = 256;
+/// The write-ahead log is written into the database once it has so many pages.
+pub const CHECKPOINT_PAGES: usize = 1_000;
 /// Most requests that wait for the writer thread; more block their callers.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 /// Longest path of a database file, in bytes: SQLite takes 512, less the suffixes of its log and its end mark.

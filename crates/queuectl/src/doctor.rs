@@ -23,13 +23,17 @@ impl Client {
         let seen = examine(path).await?;
         if !seen.damage.is_empty() {
             // Nothing that a damaged database says is worth judging.
-            return Ok(DoctorView::new(place.name, vec![integrity(&seen)]));
+            return Ok(DoctorView::new(
+                place.name,
+                [integrity(&seen)].into_iter().chain(suspect(&seen)).collect(),
+            ));
         }
         let now = self.now().await?;
         let workers = self.live_workers().await?;
         let mut findings =
             vec![Finding::ok("version", format!("queuectl {version}, schema {}", seen.schema))];
         findings.push(integrity(&seen));
+        findings.extend(suspect(&seen));
         findings.push(counts(&seen));
         findings.push(commands(&seen));
         findings.extend(modes(path, &place.run_dir, &place.out_dir));
@@ -74,6 +78,16 @@ fn integrity(seen: &Examination) -> Finding {
             "stop the workers, keep the file, and restore the latest backup with `queuectl restore`",
         ),
     }
+}
+
+fn suspect(seen: &Examination) -> Option<Finding> {
+    seen.suspect.as_ref().map(|when| {
+        Finding::warning(
+            "suspect",
+            format!("the disk failed to keep what was written ({when})"),
+            "look at the disk; the next queuectl that writes checks the database first, such as `queuectl migrate`",
+        )
+    })
 }
 
 fn counts(seen: &Examination) -> Finding {

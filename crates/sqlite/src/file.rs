@@ -97,7 +97,8 @@ pub fn make_file(path: &Path) -> StoreResult<()> {
     }
 }
 
-fn sync_directory_of(path: &Path) -> StoreResult<()> {
+/// Makes durable that a file is there, or no more.
+pub fn sync_directory_of(path: &Path) -> StoreResult<()> {
     let Some(directory) = path.parent() else { return Ok(()) };
     File::open(directory)
         .and_then(|directory| directory.sync_all())

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::file::{exists, make_file};
 use crate::open::{beside, connect};
 use crate::schema;
+use crate::suspect::mark_of;
 
 /// The database in a backup's directory; its outputs lie beside it, as they do everywhere.
 const NAME: &str = "queue.db";
@@ -163,6 +164,8 @@ pub fn restore(
     match result {
         Ok(missing) => {
             before.remove_outputs(&to, &outputs, in_use);
+            // All of it was just written anew.
+            remove_tree(&mark_of(&to)).map_err(failed("remove the mark of", &to))?;
             sync_dir(above)?;
             Ok(RestoreReport { aside: before.aside, missing })
         }
@@ -313,7 +316,7 @@ fn check_backup(source: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// What SQLite finds wrong, if anything.
-fn damage(connection: &Connection) -> Result<Vec<String>, Failure> {
+pub fn damage(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare("PRAGMA quick_check(10)")?;
     let found: rusqlite::Result<Vec<String>> = statement.query_map([], |row| row.get(0))?.collect();
     match found.map_err(Failure::from) {
@@ -375,6 +378,8 @@ pub struct Examination {
     pub schema: i64,
     /// What SQLite finds wrong.
     pub damage: Vec<String>,
+    /// When and how the disk failed, and nobody has checked the database since.
+    pub suspect: Option<String>,
     /// Queues and states of which the kept count differs from the rows: the count, and what there is.
     pub miscounted: Vec<(String, i64, i64)>,
     /// Jobs that would not be run, for what is stored of their commands is not what was enqueued: some, and how many.
@@ -391,10 +396,11 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
     let look = || -> Result<Examination, Failure> {
         connection.execute_batch("BEGIN")?;
         let schema = connection.query_row("SELECT version FROM meta", [], |row| row.get(0))?;
+        let suspect = fs::read_to_string(mark_of(path)).ok().map(|text| text.trim().to_owned());
         let damage = damage(&connection)?;
         if !damage.is_empty() {
             // What is damaged may not even be readable.
-            return Ok(Examination { schema, damage, ..Examination::default() });
+            return Ok(Examination { schema, damage, suspect, ..Examination::default() });
         }
         let mut statement = connection.prepare(
             "SELECT queue || ' ' || state, sum(kept), sum(there) FROM (
@@ -408,7 +414,7 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
         let altered = digest::altered(&connection, NAMED_MAX)?;
         let outputs = named_outputs(&connection)?;
         let last_change = connection.query_row("SELECT max(updated_at) FROM job", [], |row| row.get(0))?;
-        Ok(Examination { schema, damage, miscounted, altered, outputs, last_change })
+        Ok(Examination { schema, damage, suspect, miscounted, altered, outputs, last_change })
     };
     let examined = look();
     let _ = connection.execute_batch("ROLLBACK");

@@ -25,6 +25,7 @@ mod schema;
 mod settings;
 mod settle;
 mod stats;
+mod suspect;
 mod take;
 mod wakeups;
 mod workers;

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::file::{exists, make_file, real_path, refuse_network};
 use crate::readers::Readers;
 use crate::schema;
+use crate::suspect;
 use crate::writer::{Rings, Verdict, Writer};
 
 /// Earlier versions can corrupt a write-ahead log that two processes write.
@@ -87,6 +88,7 @@ impl SqliteStore {
         let connection = connect(&path)?;
         let prepared = || -> Result<bool, Failure> {
             if create {
+                suspect::clear(&connection, &path)?;
                 schema::create_or_migrate(&connection, &path)?;
             } else if !schema::is_there(&connection)? {
                 // Another process is just making it.
@@ -99,7 +101,8 @@ impl SqliteStore {
             }
             Ok(true)
         };
-        if !prepared().map_err(|failure| named(failure.0, &path))? {
+        let marked = |error| suspect::mark_if_failed_sync(&path, error, clock.now());
+        if !prepared().map_err(|failure| named(marked(failure.0), &path))? {
             return Ok(None);
         }
         let reader_path = path.clone();
@@ -126,10 +129,12 @@ impl SqliteStore {
         let (path, run_dir, clock) = (self.path.clone(), self.place.run_dir.clone(), self.clock.clone());
         let task = tokio::task::spawn_blocking(move || {
             let connection = connect(&path)?;
+            let marked = |error| suspect::mark_if_failed_sync(&path, error, clock.now());
             schema::check_writer(&connection)
+                .and_then(|()| suspect::clear(&connection, &path))
                 .and_then(|()| schema::claim_identity(&connection, &path, clock.now()))
-                .map_err(|failure| named(failure.0, &path))?;
-            Writer::start(connection, run_dir)
+                .map_err(|failure| named(marked(failure.0), &path))?;
+            Writer::start(connection, path, run_dir, clock)
         });
         task.await.map_err(|e| StoreError::unavailable("starting the writer broke off", e))?
     }

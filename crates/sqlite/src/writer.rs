@@ -3,19 +3,25 @@
 //! Requests that wait when the thread turns to them share one `BEGIN IMMEDIATE ... COMMIT` and one sync. Each runs in a
 //! savepoint of its own, so that one that fails undoes only itself. Rings are rung, and replies go out, after the commit.
 
+use std::ffi::c_int;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use queuectl_core::limits::{GROUP_COMMIT_MAX, WRITER_QUEUE_MAX};
+use queuectl_core::limits::{CHECKPOINT_PAGES, GROUP_COMMIT_MAX, WRITER_QUEUE_MAX};
 use queuectl_core::store::{StoreError, StoreResult, Topic};
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 use tokio::sync::oneshot;
 use tracing::error;
 
+use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::ring;
 use crate::schema;
+use crate::suspect::{is_failed_sync, mark};
 
 /// What an operation wants done with what it wrote.
 pub enum Verdict<T> {
@@ -42,12 +48,27 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on an opened connection; rings go to `run_dir`.
-    pub fn start(connection: Connection, run_dir: PathBuf) -> StoreResult<Writer> {
+    /// Starts the thread on an opened connection of the database at `path`; rings go to `run_dir`.
+    pub fn start(
+        mut connection: Connection,
+        path: PathBuf,
+        run_dir: PathBuf,
+        clock: Clock,
+    ) -> StoreResult<Writer> {
         let (operations, queue) = sync_channel(WRITER_QUEUE_MAX);
+        let frames = Arc::new(AtomicUsize::new(0));
+        let counted = frames.clone();
+        // In place of SQLite's own checkpoints, which tell nobody that they failed.
+        connection
+            .wal_hook(Some(move |_: &mut Wal, frames: c_int| {
+                counted.store(usize::try_from(frames).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }))
+            .map_err(|e| Failure::from(e).0)?;
+        let desk = Desk { connection, path, run_dir, clock, frames };
         thread::Builder::new()
             .name("queuectl-writer".to_owned())
-            .spawn(move || serve(&connection, &queue, &run_dir))
+            .spawn(move || desk.serve(&queue))
             .map_err(|e| StoreError::unavailable("no thread for the writer could be started", e))?;
         Ok(Writer { operations })
     }
@@ -96,59 +117,99 @@ fn gone() -> StoreError {
     StoreError::Unavailable { what: "the writer of the store has ended".to_owned(), source: None }
 }
 
-fn serve(connection: &Connection, queue: &Receiver<Operation>, run_dir: &std::path::Path) {
-    while let Ok(first) = queue.recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP_COMMIT_MAX
-            && let Ok(next) = queue.try_recv()
-        {
-            group.push(next);
-        }
-        commit_group(connection, group, run_dir);
-    }
+/// What the writer's thread has before it.
+struct Desk {
+    connection: Connection,
+    path: PathBuf,
+    run_dir: PathBuf,
+    clock: Clock,
+    /// Pages in the log after the last commit.
+    frames: Arc<AtomicUsize>,
 }
 
-/// One transaction for all of these, then its rings, then the replies: who has a reply may exit at once, and the ring
-/// with it.
-fn commit_group(connection: &Connection, group: Vec<Operation>, run_dir: &std::path::Path) {
-    let mut rings = Rings::default();
-    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-        for operation in group {
-            operation(Err(again(&error)))(Ok(()));
+impl Desk {
+    fn serve(&self, queue: &Receiver<Operation>) {
+        let mut closed = None;
+        while let Ok(first) = queue.recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP_COMMIT_MAX
+                && let Ok(next) = queue.try_recv()
+            {
+                group.push(next);
+            }
+            if let Some(error) = &closed {
+                refuse_all(group, error);
+                continue;
+            }
+            closed = self.commit_group(group).err().or_else(|| self.checkpoint().err());
         }
-        return;
     }
-    // A newer binary may have changed the schema since this one opened it.
-    if let Err(Failure(error)) = schema::check_writer(connection) {
-        let _ = connection.execute_batch("ROLLBACK");
-        for operation in group {
-            operation(Err(same(&error)))(Ok(()));
+
+    /// One transaction for all of these, then its rings, then the replies: who has a reply may exit at once, and the
+    /// ring with it. An error means that nothing more may be written.
+    fn commit_group(&self, group: Vec<Operation>) -> Result<(), StoreError> {
+        let connection = &self.connection;
+        let mut rings = Rings::default();
+        if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+            for operation in group {
+                operation(Err(again(&error)))(Ok(()));
+            }
+            return Ok(());
         }
-        return;
-    }
-    let replies: Vec<Reply> =
-        group.into_iter().map(|operation| operation(Ok((connection, &mut rings)))).collect();
-    match connection.execute_batch("COMMIT") {
-        Ok(()) => {
+        // A newer binary may have changed the schema since this one opened it.
+        if let Err(Failure(error)) = schema::check_writer(connection) {
+            let _ = connection.execute_batch("ROLLBACK");
+            refuse_all(group, &error);
+            return Ok(());
+        }
+        let replies: Vec<Reply> =
+            group.into_iter().map(|operation| operation(Ok((connection, &mut rings)))).collect();
+        let Err(error) = connection.execute_batch("COMMIT") else {
             for (wanted, topic) in [(rings.work, Topic::Work), (rings.outcome, Topic::Outcome)] {
                 if wanted {
-                    ring::ring(run_dir, topic);
+                    ring::ring(&self.run_dir, topic);
                 }
             }
             for reply in replies {
                 reply(Ok(()));
             }
+            return Ok(());
+        };
+        if !connection.is_autocommit()
+            && let Err(error) = connection.execute_batch("ROLLBACK")
+        {
+            error!(%error, "cannot roll back");
         }
-        Err(error) => {
-            if !connection.is_autocommit()
-                && let Err(error) = connection.execute_batch("ROLLBACK")
-            {
-                error!(%error, "cannot roll back");
-            }
+        if is_failed_sync(&error) {
+            let closed = mark(&self.path, &error, self.clock.now());
             for reply in replies {
-                reply(Err(again(&error)));
+                reply(Err(same(&closed)));
             }
+            return Err(closed);
         }
+        for reply in replies {
+            reply(Err(again(&error)));
+        }
+        Ok(())
+    }
+
+    /// Writes the log into the database once there is enough of it. What is in the log is durable already, so nobody
+    /// waits for this. An error means that nothing more may be written.
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        if self.frames.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            Err(error) if is_failed_sync(&error) => Err(mark(&self.path, &error, self.clock.now())),
+            // A full disk, for example: the next commit tries again.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn refuse_all(group: Vec<Operation>, error: &StoreError) {
+    for operation in group {
+        operation(Err(same(error)))(Ok(()));
     }
 }
 
@@ -189,6 +250,7 @@ fn in_savepoint<T>(
 fn same(error: &StoreError) -> StoreError {
     match error {
         StoreError::Incompatible { what } => StoreError::Incompatible { what: what.clone() },
+        StoreError::Closed { what } => StoreError::Closed { what: what.clone() },
         other => StoreError::Unavailable { what: other.to_string(), source: None },
     }
 }

@@ -95,3 +95,69 @@ async fn an_edit_renews_the_digest_of_a_whole_job_and_of_no_other() {
     assert_eq!((claims[0].job.id.as_str(), claims[0].job.spec.priority), ("whole", 9));
     assert_eq!(state(&store, "altered").await, State::Dead);
 }
+
+fn mark_of(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.suspect", path.display()))
+}
+
+#[tokio::test]
+async fn a_suspect_database_is_checked_before_it_is_written_and_the_mark_goes() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    std::fs::write(mark_of(&path), "2026-01-01T00:00:00.000Z disk I/O error").expect("written");
+    // Whoever only reads leaves it to others.
+    let look = OpenOptions { path: path.clone(), access: Access::ReadOnlyIfExists };
+    let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
+    assert_eq!(state(&look, "a").await, State::Pending);
+    assert!(examine(&path).expect("readable").suspect.is_some_and(|when| when.contains("2026-01-01")));
+    assert!(mark_of(&path).exists());
+    // The first write of one that was opened to read, and an opening to write.
+    insert(&look, [job("b")]).await;
+    assert!(!mark_of(&path).exists());
+    std::fs::write(mark_of(&path), "again").expect("written");
+    drop(open(&path).await);
+    assert!(!mark_of(&path).exists());
+}
+
+#[tokio::test]
+async fn a_suspect_database_that_is_damaged_is_not_written_and_stays_readable() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, (0..200).map(|n| job(&format!("j{n}")))).await;
+    drop(store);
+    spoil_page(&path, "echo j150");
+    std::fs::write(mark_of(&path), "then").expect("written");
+    let error = refusal(&path).await;
+    let said = error.to_string();
+    assert!(matches!(error, StoreError::Damaged { .. }), "{said}");
+    assert!(said.contains("suspect") && said.contains("then") && said.contains("--salvage"), "{said}");
+    assert!(mark_of(&path).exists());
+    let look = OpenOptions { path: path.clone(), access: Access::ReadOnlyIfExists };
+    let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
+    assert_eq!(state(&look, "j7").await, State::Pending);
+    let refused = look.insert(vec![job("new")]).await;
+    assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{refused:?}");
+}
+
+/// Makes the page of a closed database unreadable that holds this text.
+fn spoil_page(path: &Path, text: &str) {
+    const PAGE: usize = 4096;
+    let raw = Connection::open(path).expect("there");
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("written out");
+    drop(raw);
+    let mut bytes = std::fs::read(path).expect("readable");
+    let at = bytes.windows(text.len()).position(|part| part == text.as_bytes()).expect("it is there");
+    let start = at / PAGE * PAGE;
+    assert!(start > 0, "not the first page");
+    bytes[start..start + 8].fill(0xff);
+    std::fs::write(path, bytes).expect("written");
+}
+
+async fn refusal(path: &Path) -> StoreError {
+    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    match SqliteStore::open(options).await {
+        Ok(_) => panic!("{} was opened", path.display()),
+        Err(error) => error,
+    }
+}

@@ -1,8 +1,42 @@
 //! The store under fire, as people meet it: what is said, with which code, and what goes on.
 
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
-use super::stage::Stage;
+use super::stage::{Stage, until};
+
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: {why}");
+}
+
+/// True if this machine lets one process make the system calls of another fail.
+fn can_inject() -> bool {
+    let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
+    let can = tried.is_ok_and(|output| output.status.success());
+    if !can {
+        skipped("strace is missing, or may not trace");
+    }
+    can
+}
+
+const EVERY_SYNC_FAILS: [&str; 4] = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
+
+/// From now on every sync of a process fails.
+fn fail_syncs_of(stage: &Stage, pid: u32) -> Child {
+    let mut command = Command::new("strace");
+    command.args(EVERY_SYNC_FAILS).args(["-f", "-o"]).arg(stage.path("trace")).args(["-p", &pid.to_string()]);
+    let child = command.stderr(Stdio::null()).spawn().expect("strace was there");
+    let traced = || {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let mut states =
+            tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap_or_default());
+        states.all(|status| !status.contains("TracerPid:\t0\n"))
+    };
+    until("every thread is traced", traced);
+    child
+}
 
 /// Replaces bytes of a file that nobody has open, as a failing disk would.
 fn damage(path: &Path, from: &str, to: &str) -> usize {
@@ -50,4 +84,54 @@ fn a_damaged_command_is_never_run_and_the_others_are() {
     stage.run(&["retry", "a"]);
     stage.run(&["worker", "start", "--drain"]);
     assert_eq!((stage.read("ran"), stage.state("a")), ("other\n".to_owned(), "dead".to_owned()));
+}
+
+#[test]
+fn a_failed_sync_ends_the_writing_leaves_a_mark_and_the_next_writer_checks() {
+    if !can_inject() {
+        return;
+    }
+    let stage = Stage::new();
+    stage.enqueue("a", "true");
+    let enqueue = stage.command(&["enqueue", "--id", "b", "-c", "true"]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o"]).arg(stage.path("trace")).args(EVERY_SYNC_FAILS);
+    traced.arg(enqueue.get_program()).args(enqueue.get_args()).env("QUEUECTL_DB", &stage.database);
+    let output = traced.output().expect("strace was there");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.starts_with("Error: the disk failed to keep") && said.contains("\nHint: "), "{said}");
+    assert!(output.stdout.is_empty(), "nothing is acknowledged");
+    let mark = stage.path("queue.db.suspect");
+    assert_eq!(std::fs::metadata(&mark).expect("it is left").permissions().mode() & 0o777, 0o600);
+    // Readers go on, and leave the check to a writer.
+    assert!(stage.run(&["list", "--quiet"]).starts_with("a\n"));
+    assert!(stage.run(&["doctor"]).contains("warning  the disk failed"));
+    assert!(mark.exists());
+    stage.enqueue("c", "true");
+    assert!(!mark.exists());
+    stage.run(&["worker", "start", "--drain"]);
+    assert_eq!((stage.state("a"), stage.state("c")), ("completed".to_owned(), "completed".to_owned()));
+}
+
+#[test]
+fn a_worker_whose_sync_fails_stops_and_the_next_one_records_what_it_could_not() {
+    if !can_inject() {
+        return;
+    }
+    let mut stage = Stage::new();
+    stage.enqueue("a", "echo run >> runs; until [ -e go ]; do sleep 0.02; done");
+    stage.enqueue("b", "true");
+    let worker = stage.start_worker(&[]);
+    until("it runs", || stage.lines("runs").len() == 1);
+    let mut strace = fail_syncs_of(&stage, worker);
+    std::fs::write(stage.path("go"), "").expect("written");
+    assert_eq!(stage.await_worker(worker), Some(5), "{}", stage.log());
+    let _ = strace.wait();
+    assert!(stage.log().contains("Error: the disk failed to keep what was written"), "{}", stage.log());
+    assert!(stage.path("queue.db.suspect").exists());
+    stage.run(&["worker", "start", "--drain"]);
+    assert!(!stage.path("queue.db.suspect").exists());
+    assert_eq!((stage.state("a"), stage.state("b")), ("completed".to_owned(), "completed".to_owned()));
+    assert_eq!(stage.lines("runs"), ["run"], "it ran once");
 }

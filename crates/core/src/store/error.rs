@@ -12,6 +12,9 @@ pub enum StoreError {
     /// Its content contradicts itself.
     #[error("the store is damaged: {what}")]
     Damaged { what: String },
+    /// This process must not use it any more, for it may not be what this process takes it for; another process may.
+    #[error("{what}")]
+    Closed { what: String },
     /// Another version of queuectl made it.
     #[error("{what}")]
     Incompatible { what: String },

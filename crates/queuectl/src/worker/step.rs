@@ -87,7 +87,7 @@ pub struct Machine {
     fostered: usize,
     stop: Option<StopMode>,
     drained: bool,
-    /// A newer queuectl has taken the store over: this worker may write nothing any more. What it cannot record stays in
+    /// A newer queuectl has taken the store over, or the store is not to be trusted: this worker may write nothing any more. What it cannot record stays in
     /// its keeper's spool for the next one.
     excluded: bool,
     /// Someone rang since the last exchange was sent.

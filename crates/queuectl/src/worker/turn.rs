@@ -48,6 +48,8 @@ pub struct Turns {
     /// Since the last start a pass of recovery has found nothing more to do.
     confirmed: bool,
     deaths: u32,
+    /// Why this process must not use the store any more.
+    closed: Option<String>,
     report: WorkerReport,
 }
 
@@ -78,6 +80,7 @@ impl Turns {
             recovery: duties.recovery(),
             confirmed: false,
             deaths: 0,
+            closed: None,
             report: WorkerReport::default(),
         })
     }
@@ -115,6 +118,9 @@ impl Turns {
             None => self.recovery.recover_dead().await,
         }
         self.report.settled += self.household.settled();
+        if let Some(what) = self.closed {
+            return Err(StoreError::Closed { what }.into());
+        }
         Ok(self.report)
     }
 
@@ -172,6 +178,9 @@ impl Turns {
             Some(event) = self.synced.1.recv() => event,
             reply = finished(&mut self.exchange) => {
                 self.exchange = None;
+                if let Err(StoreError::Closed { what }) = &reply {
+                    self.closed = Some(what.clone());
+                }
                 Event::Exchanged(reply)
             }
             rung = listener.wait(rest) => if rung { Event::Rang } else { Event::Tick },

@@ -126,6 +126,23 @@ fn network_name(magic: i64) -> Option<&'static str> {
     NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
 }
 
+/// Refuses to write to a file that has a second name: whoever opened it by that one would have a log of his own, and the
+/// two would damage the file.
+pub fn refuse_second_name(path: &Path) -> StoreResult<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.nlink() > 1 => Err(StoreError::Unavailable {
+            what: format!(
+                "{} has {} names (hard links), and a database that is opened by two of them is damaged; remove the \
+                 others, or make a copy with `queuectl backup`",
+                path.display(),
+                found.nlink()
+            ),
+            source: None,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The file's identity, as the database records it: device and inode.
 pub fn identity(path: &Path) -> StoreResult<(i64, i64)> {
     let found = fs::metadata(path)

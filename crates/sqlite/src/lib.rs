@@ -12,6 +12,7 @@ mod edit;
 mod exchange;
 mod failure;
 mod file;
+mod home;
 mod insert;
 mod jobs;
 pub mod keep;

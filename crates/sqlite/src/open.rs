@@ -12,7 +12,8 @@ use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, Deadline};
 use crate::failure::Failure;
-use crate::file::{exists, make_file, real_path, refuse_network};
+use crate::file::{exists, make_file, real_path, refuse_network, refuse_second_name};
+use crate::home::Home;
 use crate::readers::Readers;
 use crate::schema;
 use crate::suspect;
@@ -45,7 +46,7 @@ pub struct SqliteStore {
     pub(crate) place: Place,
     pub(crate) clock: Clock,
     /// The file, by no link.
-    pub(crate) path: PathBuf,
+    pub(crate) home: Home,
     /// Started by the first write.
     writer: OnceCell<Writer>,
 }
@@ -85,9 +86,11 @@ impl SqliteStore {
         }
         let path = real_path(&path)?;
         refuse_network(&path)?;
+        let home = Home::of(&path)?;
         let connection = connect(&path)?;
         let prepared = || -> Result<bool, Failure> {
             if create {
+                refuse_second_name(&path)?;
                 suspect::clear(&connection, &path)?;
                 schema::create_or_migrate(&connection, &path)?;
             } else if !schema::is_there(&connection)? {
@@ -112,8 +115,9 @@ impl SqliteStore {
             run_dir: beside(&path, "run"),
             out_dir: beside(&path, "out"),
         };
-        let readers = Readers::new(connection, Arc::new(move || connect(&reader_path)));
-        Ok(Some(SqliteStore { readers, place, clock, path, writer: OnceCell::new() }))
+        home.check()?;
+        let readers = Readers::new(connection, home.clone(), Arc::new(move || connect(&reader_path)));
+        Ok(Some(SqliteStore { readers, place, clock, home, writer: OnceCell::new() }))
     }
 
     /// Runs an operation on the writer's thread; see [`Writer::run`].
@@ -126,15 +130,19 @@ impl SqliteStore {
     }
 
     async fn start_writer(&self) -> StoreResult<Writer> {
-        let (path, run_dir, clock) = (self.path.clone(), self.place.run_dir.clone(), self.clock.clone());
+        let (home, run_dir, clock) = (self.home.clone(), self.place.run_dir.clone(), self.clock.clone());
         let task = tokio::task::spawn_blocking(move || {
-            let connection = connect(&path)?;
-            let marked = |error| suspect::mark_if_failed_sync(&path, error, clock.now());
+            let path = home.path();
+            home.check()?;
+            let connection = connect(path)?;
+            home.check()?;
+            let marked = |error| suspect::mark_if_failed_sync(path, error, clock.now());
+            refuse_second_name(path)?;
             schema::check_writer(&connection)
-                .and_then(|()| suspect::clear(&connection, &path))
-                .and_then(|()| schema::claim_identity(&connection, &path, clock.now()))
-                .map_err(|failure| named(marked(failure.0), &path))?;
-            Writer::start(connection, path, run_dir, clock)
+                .and_then(|()| suspect::clear(&connection, path))
+                .and_then(|()| schema::claim_identity(&connection, path, clock.now()))
+                .map_err(|failure| named(marked(failure.0), path))?;
+            Writer::start(connection, home, run_dir, clock)
         });
         task.await.map_err(|e| StoreError::unavailable("starting the writer broke off", e))?
     }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
+use crate::home::Home;
 
 /// Opens one more connection.
 pub type Opener = dyn Fn() -> StoreResult<Connection> + Send + Sync;
@@ -15,14 +16,15 @@ pub type Opener = dyn Fn() -> StoreResult<Connection> + Send + Sync;
 /// Connections are opened when they are first needed and kept.
 pub struct Readers {
     open: Arc<Opener>,
+    home: Home,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub fn new(first: Connection, open: Arc<Opener>) -> Readers {
+    pub fn new(first: Connection, home: Home, open: Arc<Opener>) -> Readers {
         let idle = Arc::new(Mutex::new(vec![first]));
-        Readers { open, idle, permits: Arc::new(Semaphore::new(READERS)) }
+        Readers { open, home, idle, permits: Arc::new(Semaphore::new(READERS)) }
     }
 
     /// Runs a closure in one read transaction: it sees one state of the store.
@@ -31,7 +33,7 @@ impl Readers {
         operation: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> StoreResult<T> {
         let permit = self.permits.clone().acquire_owned().await.expect("never closed");
-        let (idle, open) = (self.idle.clone(), self.open.clone());
+        let (idle, open, home) = (self.idle.clone(), self.open.clone(), self.home.clone());
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let kept = idle.lock().expect("no panic while it is held").pop();
@@ -39,6 +41,8 @@ impl Readers {
                 Some(connection) => connection,
                 None => open()?,
             };
+            // An idle worker only reads: this is how it hears of it.
+            home.check()?;
             let transaction = connection.unchecked_transaction().map_err(|e| Failure::from(e).0)?;
             let answer = operation(&connection).map_err(|failure| failure.0)?;
             // Nothing was written; ending it cannot lose anything.

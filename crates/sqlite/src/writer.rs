@@ -19,6 +19,7 @@ use tracing::error;
 
 use crate::clock::Clock;
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::ring;
 use crate::schema;
 use crate::suspect::{is_failed_sync, mark};
@@ -48,10 +49,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on an opened connection of the database at `path`; rings go to `run_dir`.
+    /// Starts the thread on an opened connection of the database in `home`; rings go to `run_dir`.
     pub fn start(
         mut connection: Connection,
-        path: PathBuf,
+        home: Home,
         run_dir: PathBuf,
         clock: Clock,
     ) -> StoreResult<Writer> {
@@ -65,7 +66,7 @@ impl Writer {
                 Ok(())
             }))
             .map_err(|e| Failure::from(e).0)?;
-        let desk = Desk { connection, path, run_dir, clock, frames };
+        let desk = Desk { connection, home, run_dir, clock, frames };
         thread::Builder::new()
             .name("queuectl-writer".to_owned())
             .spawn(move || desk.serve(&queue))
@@ -120,7 +121,7 @@ fn gone() -> StoreError {
 /// What the writer's thread has before it.
 struct Desk {
     connection: Connection,
-    path: PathBuf,
+    home: Home,
     run_dir: PathBuf,
     clock: Clock,
     /// Pages in the log after the last commit.
@@ -150,6 +151,10 @@ impl Desk {
     fn commit_group(&self, group: Vec<Operation>) -> Result<(), StoreError> {
         let connection = &self.connection;
         let mut rings = Rings::default();
+        if let Err(error) = self.home.check() {
+            refuse_all(group, &error);
+            return closing(error);
+        }
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
             for operation in group {
                 operation(Err(again(&error)))(Ok(()));
@@ -165,6 +170,13 @@ impl Desk {
         let replies: Vec<Reply> =
             group.into_iter().map(|operation| operation(Ok((connection, &mut rings)))).collect();
         let Err(error) = connection.execute_batch("COMMIT") else {
+            // Only what is in the file that others find is acknowledged.
+            if let Err(error) = self.home.check() {
+                for reply in replies {
+                    reply(Err(same(&error)));
+                }
+                return closing(error);
+            }
             for (wanted, topic) in [(rings.work, Topic::Work), (rings.outcome, Topic::Outcome)] {
                 if wanted {
                     ring::ring(&self.run_dir, topic);
@@ -181,7 +193,7 @@ impl Desk {
             error!(%error, "cannot roll back");
         }
         if is_failed_sync(&error) {
-            let closed = mark(&self.path, &error, self.clock.now());
+            let closed = mark(self.home.path(), &error, self.clock.now());
             for reply in replies {
                 reply(Err(same(&closed)));
             }
@@ -200,11 +212,16 @@ impl Desk {
             return Ok(());
         }
         match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-            Err(error) if is_failed_sync(&error) => Err(mark(&self.path, &error, self.clock.now())),
+            Err(error) if is_failed_sync(&error) => Err(mark(self.home.path(), &error, self.clock.now())),
             // A full disk, for example: the next commit tries again.
             _ => Ok(()),
         }
     }
+}
+
+/// Whether an error is the last word.
+fn closing(error: StoreError) -> Result<(), StoreError> {
+    if matches!(error, StoreError::Closed { .. }) { Err(error) } else { Ok(()) }
 }
 
 fn refuse_all(group: Vec<Operation>, error: &StoreError) {

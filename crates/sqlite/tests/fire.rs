@@ -161,3 +161,47 @@ async fn refusal(path: &Path) -> StoreError {
         Err(error) => error,
     }
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_longer_at_its_path_is_neither_written_nor_read() {
+    for how in ["deleted", "renamed", "replaced"] {
+        let (dir, path) = place();
+        let store = open(&path).await;
+        insert(&store, [job("a")]).await;
+        // A store that was opened and has not written yet.
+        let fresh = open(&path).await;
+        let aside = dir.path().join("aside.db");
+        match how {
+            "deleted" => std::fs::remove_file(&path).expect("deleted"),
+            _ => std::fs::rename(&path, &aside).expect("renamed"),
+        }
+        if how == "replaced" {
+            drop(open(&path).await);
+        }
+        for store in [&store, &fresh] {
+            let error = store.insert(vec![job("b")]).await.expect_err(how);
+            assert!(matches!(error, StoreError::Closed { .. }), "{how}: {error:?}");
+            assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+            let error = store.counts().await.expect_err(how);
+            assert!(matches!(error, StoreError::Closed { .. }), "{how}: {error:?}");
+        }
+        if how != "replaced" {
+            assert!(!path.exists(), "{how}: nothing was made in its place");
+        }
+        let other = open(&path).await;
+        assert_eq!(other.counts().await.expect("it works"), vec![], "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_with_a_second_name_is_read_and_not_written() {
+    let (dir, path) = place();
+    insert(&open(&path).await, [job("a")]).await;
+    std::fs::hard_link(&path, dir.path().join("other.db")).expect("linked");
+    assert!(refusal(&path).await.to_string().contains("hard links"));
+    let look = OpenOptions { path: path.clone(), access: Access::ReadOnlyIfExists };
+    let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
+    assert_eq!(state(&look, "a").await, State::Pending);
+    let error = look.insert(vec![job("b")]).await.expect_err("not written");
+    assert!(error.to_string().contains("hard links"), "{error}");
+}

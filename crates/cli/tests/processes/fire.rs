@@ -135,3 +135,39 @@ fn a_worker_whose_sync_fails_stops_and_the_next_one_records_what_it_could_not() 
     assert_eq!((stage.state("a"), stage.state("b")), ("completed".to_owned(), "completed".to_owned()));
     assert_eq!(stage.lines("runs"), ["run"], "it ran once");
 }
+
+#[test]
+fn an_idle_worker_whose_database_is_deleted_says_so_and_ends() {
+    let mut stage = Stage::new();
+    stage.enqueue("a", "true");
+    let worker = stage.start_worker(&[]);
+    stage.until_state("a", "completed");
+    std::fs::remove_file(&stage.database).expect("deleted");
+    assert_eq!(stage.await_worker(worker), Some(5), "{}", stage.log());
+    assert!(stage.log().contains("was deleted or renamed while it was in use"), "{}", stage.log());
+    assert!(!stage.database.exists(), "it makes nothing in its place");
+}
+
+#[test]
+fn a_worker_whose_database_is_renamed_loses_no_outcome_and_writes_to_no_other() {
+    let mut stage = Stage::new();
+    let line = "echo run >> runs; until [ -e go ]; do sleep 0.02; done; exit 3";
+    stage.run(&["enqueue", "--id", "a", "-r", "1", "-c", line]);
+    let worker = stage.start_worker(&[]);
+    until("it runs", || stage.lines("runs").len() == 1);
+    let aside = stage.path("aside.db");
+    std::fs::rename(&stage.database, &aside).expect("renamed");
+    std::fs::write(stage.path("go"), "").expect("written");
+    assert_eq!(stage.await_worker(worker), Some(5), "{}", stage.log());
+    assert!(!stage.database.exists());
+    std::fs::rename(&aside, &stage.database).expect("back again");
+    assert_eq!(stage.state("a"), "processing");
+    let next = stage.start_worker(&[]);
+    stage.until_state("a", "dead");
+    assert_eq!(
+        (&stage.job("a")["exit_code"], stage.lines("runs").len()),
+        (&3.into(), 1),
+        "as it ended, once"
+    );
+    super::stage::signal(next, super::stage::TERM);
+}

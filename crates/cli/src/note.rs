@@ -21,6 +21,18 @@ pub async fn unless_served(client: &Client, queues: BTreeSet<QueueName>) -> Resu
     Ok(())
 }
 
+/// Says that somebody keeps the database's log from being emptied.
+pub async fn if_log_has_grown(client: &Client) -> Result<(), Failure> {
+    if let Some(bytes) = client.overgrown_log().await? {
+        complain(&format!(
+            "Note: the write-ahead log of the database has {} MiB, for another process keeps an old state of it open; end \
+             that process (a SQL shell, a copy?), and a worker empties the log",
+            bytes / (1024 * 1024)
+        ));
+    }
+    Ok(())
+}
+
 /// Says of each queue that has had no job yet: it may be a slip of the hand, and it is no mistake.
 pub async fn unless_known(client: &Client, queues: &[QueueName]) -> Result<(), Failure> {
     let known = known(client, queues.is_empty()).await?;

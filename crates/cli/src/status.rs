@@ -6,6 +6,7 @@ use queuectl::json::to_line;
 use queuectl::view::StatusView;
 
 use crate::exit::{Exit, Failure, Outcome};
+use crate::note::if_log_has_grown;
 use crate::place::Place;
 use crate::render;
 use crate::table::Look;
@@ -36,6 +37,9 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     }
     let client = place.open_existing().await?;
     print(&answer(place, client.as_ref(), arguments.json, render::look()).await?)?;
+    if let Some(client) = &client {
+        if_log_has_grown(client).await?;
+    }
     Ok(Exit::Done)
 }
 

@@ -92,6 +92,10 @@ pub const STORE_BUSY_MAX: Duration = Duration::from_secs(30);
 pub const GROUP_COMMIT_MAX: usize = 256;
 /// The write-ahead log is written into the database once it has so many pages.
 pub const CHECKPOINT_PAGES: usize = 1_000;
+/// A write-ahead log longer than this, in bytes, is a finding: somebody keeps an old state of the database open.
+pub const LOG_ALARM_BYTES: u64 = 64 * 1024 * 1024;
+/// A worker tells of such a log at most this often.
+pub const LOG_ALARM_INTERVAL: Duration = Duration::from_secs(60);
 /// Most requests that wait for the writer thread; more block their callers.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 /// Longest path of a database file, in bytes: SQLite takes 512, less the suffixes of its log and its end mark.

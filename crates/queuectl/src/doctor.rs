@@ -37,6 +37,7 @@ impl Client {
         findings.push(counts(&seen));
         findings.push(commands(&seen));
         findings.extend(modes(path, &place.run_dir, &place.out_dir));
+        findings.push(log(self.overgrown_log().await?));
         findings.push(free_space(path));
         findings.extend(self.claims(&place.run_dir).await?);
         findings.extend(processes(&place.run_dir, &workers, version));
@@ -139,6 +140,20 @@ fn modes(database: &Path, run_dir: &Path, out_dir: &Path) -> Vec<Finding> {
         findings.push(Finding::ok("modes", "the files are yours alone".to_owned()));
     }
     findings
+}
+
+fn log(overgrown: Option<u64>) -> Finding {
+    match overgrown {
+        None => Finding::ok("log", "the write-ahead log is short".to_owned()),
+        Some(bytes) => Finding::warning(
+            "log",
+            format!(
+                "the write-ahead log has {} MiB: another process keeps an old state open",
+                bytes / (1024 * 1024)
+            ),
+            "end that process (a SQL shell, a copy?); a worker then empties the log within seconds",
+        ),
+    }
 }
 
 fn free_space(database: &Path) -> Finding {

@@ -484,7 +484,8 @@ fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError 
     move |error| StoreError::unavailable(what.clone(), error)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// The path with this behind it.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -28,6 +28,7 @@ mod settle;
 mod stats;
 mod suspect;
 mod take;
+mod upkeep;
 mod wakeups;
 mod workers;
 mod writer;

@@ -125,8 +125,12 @@ impl SqliteStore {
         &self,
         operation: impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<T>, Failure> + Send + 'static,
     ) -> StoreResult<T> {
-        let writer = self.writer.get_or_try_init(|| self.start_writer()).await?;
-        writer.run(operation).await
+        self.writer().await?.run(operation).await
+    }
+
+    /// The writer, started if it is not.
+    pub(crate) async fn writer(&self) -> StoreResult<&Writer> {
+        self.writer.get_or_try_init(|| self.start_writer()).await
     }
 
     async fn start_writer(&self) -> StoreResult<Writer> {
@@ -189,7 +193,7 @@ pub fn connect(path: &Path) -> StoreResult<Connection> {
 
 /// Waits for another process's transaction. SQLite's own handler sleeps ever longer, up to a tenth of a second, so that
 /// in a crowd the one who has waited longest is the least likely to get its turn; this one keeps asking.
-fn wait_turn() -> impl FnMut(i32) -> bool + Send + 'static {
+pub fn wait_turn() -> impl FnMut(i32) -> bool + Send + 'static {
     const PAUSE: Duration = Duration::from_micros(250);
     const PAUSES_MAX: u32 = 12;
     let mut deadline = Deadline::after(STORE_BUSY_MAX);

@@ -20,6 +20,7 @@ use tracing::error;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::open::wait_turn;
 use crate::ring;
 use crate::schema;
 use crate::suspect::{is_failed_sync, mark};
@@ -39,13 +40,20 @@ pub struct Rings {
 
 /// Runs on the writer's thread: inside its savepoint, or with the reason why nothing can run. Returns what replies.
 type Operation = Box<dyn FnOnce(Result<(&Connection, &mut Rings), StoreError>) -> Reply + Send>;
+/// What the thread is asked to do.
+enum Order {
+    Write(Operation),
+    /// Empty the log, without waiting for anyone.
+    Trim(oneshot::Sender<StoreResult<()>>),
+}
+
 /// Sends the answer, once it is known whether the commit came to pass.
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// A handle to the writer's thread, which ends when the last one is dropped.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    operations: SyncSender<Operation>,
+    orders: SyncSender<Order>,
 }
 
 impl Writer {
@@ -56,7 +64,7 @@ impl Writer {
         run_dir: PathBuf,
         clock: Clock,
     ) -> StoreResult<Writer> {
-        let (operations, queue) = sync_channel(WRITER_QUEUE_MAX);
+        let (orders, queue) = sync_channel(WRITER_QUEUE_MAX);
         let frames = Arc::new(AtomicUsize::new(0));
         let counted = frames.clone();
         // In place of SQLite's own checkpoints, which tell nobody that they failed.
@@ -66,12 +74,12 @@ impl Writer {
                 Ok(())
             }))
             .map_err(|e| Failure::from(e).0)?;
-        let desk = Desk { connection, home, run_dir, clock, frames };
+        let mut desk = Desk { connection, home, run_dir, clock, frames };
         thread::Builder::new()
             .name("queuectl-writer".to_owned())
             .spawn(move || desk.serve(&queue))
             .map_err(|e| StoreError::unavailable("no thread for the writer could be started", e))?;
-        Ok(Writer { operations })
+        Ok(Writer { orders })
     }
 
     /// Runs one operation in a transaction of its own, or one shared with others; returns once that is durable.
@@ -97,17 +105,24 @@ impl Writer {
                 let _ = sender.send(answer);
             })
         });
-        self.submit(boxed).await?;
+        self.submit(Order::Write(boxed)).await?;
         receiver.await.map_err(|_| gone())?
     }
 
-    async fn submit(&self, operation: Operation) -> StoreResult<()> {
-        match self.operations.try_send(operation) {
+    /// Empties the log if nobody needs it.
+    pub async fn trim(&self) -> StoreResult<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.submit(Order::Trim(sender)).await?;
+        receiver.await.map_err(|_| gone())?
+    }
+
+    async fn submit(&self, order: Order) -> StoreResult<()> {
+        match self.orders.try_send(order) {
             Ok(()) => Ok(()),
             Err(TrySendError::Disconnected(_)) => Err(gone()),
-            Err(TrySendError::Full(operation)) => {
-                let operations = self.operations.clone();
-                let sent = tokio::task::spawn_blocking(move || operations.send(operation).is_ok()).await;
+            Err(TrySendError::Full(order)) => {
+                let orders = self.orders.clone();
+                let sent = tokio::task::spawn_blocking(move || orders.send(order).is_ok()).await;
                 if sent.unwrap_or(false) { Ok(()) } else { Err(gone()) }
             }
         }
@@ -129,20 +144,34 @@ struct Desk {
 }
 
 impl Desk {
-    fn serve(&self, queue: &Receiver<Operation>) {
+    fn serve(&mut self, queue: &Receiver<Order>) {
         let mut closed = None;
         while let Ok(first) = queue.recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP_COMMIT_MAX
-                && let Ok(next) = queue.try_recv()
-            {
-                group.push(next);
+            let (mut group, mut trims) = (Vec::new(), Vec::new());
+            let mut next = Some(first);
+            while let Some(order) = next {
+                match order {
+                    Order::Write(operation) => group.push(operation),
+                    Order::Trim(reply) => trims.push(reply),
+                }
+                let room = group.len() + trims.len() < GROUP_COMMIT_MAX;
+                next = if room { queue.try_recv().ok() } else { None };
+            }
+            if closed.is_none() && !group.is_empty() {
+                closed =
+                    self.commit_group(std::mem::take(&mut group)).err().or_else(|| self.checkpoint().err());
             }
             if let Some(error) = &closed {
                 refuse_all(group, error);
-                continue;
             }
-            closed = self.commit_group(group).err().or_else(|| self.checkpoint().err());
+            for reply in trims {
+                let answer = closed.as_ref().map_or_else(|| self.trim(), |error| Err(same(error)));
+                if let Err(error @ StoreError::Closed { .. }) = &answer {
+                    closed = Some(same(error));
+                }
+                // Whoever asked may have given up.
+                let _ = reply.send(answer);
+            }
         }
     }
 
@@ -211,11 +240,27 @@ impl Desk {
         if self.frames.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
             return Ok(());
         }
-        match self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        self.checkpoint_now("PASSIVE")
+    }
+
+    fn checkpoint_now(&self, mode: &str) -> Result<(), StoreError> {
+        match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
             Err(error) if is_failed_sync(&error) => Err(mark(self.home.path(), &error, self.clock.now())),
-            // A full disk, for example: the next commit tries again.
+            // A full disk, for example: the next one tries again.
             _ => Ok(()),
         }
+    }
+
+    /// Empties the log, unless somebody reads an old state of it or writes just now: then nothing is waited for.
+    fn trim(&mut self) -> StoreResult<()> {
+        self.home.check()?;
+        // Most of it without keeping other writers out.
+        let emptied = self.checkpoint_now("PASSIVE").and_then(|()| {
+            self.connection.busy_handler(None::<fn(i32) -> bool>).map_err(|e| Failure::from(e).0)?;
+            self.checkpoint_now("TRUNCATE")
+        });
+        self.connection.busy_handler(Some(wait_turn())).map_err(|e| Failure::from(e).0)?;
+        emptied
     }
 }
 

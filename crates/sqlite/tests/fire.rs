@@ -1,11 +1,13 @@
 //! The store under fire: what is altered, cut off, moved away or left behind by others.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use queuectl_core::command::Command;
 use queuectl_core::edit::Edit;
+use queuectl_core::limits::LOG_ALARM_BYTES;
 use queuectl_core::state::State;
-use queuectl_core::store::{EditOne, Edited, Jobs, StoreError};
+use queuectl_core::store::{EditOne, Edited, Jobs, StoreError, Upkeep};
 use queuectl_sqlite::keep::examine;
 use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
 use queuectl_testing::given::{Turn, With, id, insert, job};
@@ -204,4 +206,26 @@ async fn a_database_with_a_second_name_is_read_and_not_written() {
     assert_eq!(state(&look, "a").await, State::Pending);
     let error = look.insert(vec![job("b")]).await.expect_err("not written");
     assert!(error.to_string().contains("hard links"), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_that_a_reader_keeps_long_holds_up_nobody_and_is_emptied_once_he_is_gone() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    let foreign = Connection::open(&path).expect("there");
+    foreign.execute_batch("BEGIN; SELECT count(*) FROM job").expect("it reads");
+    let large = |name: String| job(&name).with(|spec| spec.payload = Some("x".repeat(1_000_000)));
+    insert(&store, (0..70).map(|n| large(format!("j{n}")))).await;
+    let trimmed = tokio::time::timeout(Duration::from_secs(10), store.trim_log()).await;
+    trimmed.expect("it waits for no reader").expect("it works");
+    assert!(store.log_bytes().await.expect("it works") > LOG_ALARM_BYTES);
+    insert(&store, [job("b")]).await;
+    let seen: i64 = foreign.query_row("SELECT count(*) FROM job", [], |row| row.get(0)).expect("readable");
+    assert_eq!(seen, 1, "the reader has its old state");
+    drop(foreign);
+    store.trim_log().await.expect("it works");
+    assert_eq!(store.log_bytes().await.expect("it works"), 0);
+    let all: usize = store.counts().await.expect("it works").iter().map(|count| count.jobs as usize).sum();
+    assert_eq!(all, 72);
 }

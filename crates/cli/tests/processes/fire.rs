@@ -1,11 +1,19 @@
 //! The store under fire, as people meet it: what is said, with which code, and what goes on.
 
+#![expect(clippy::disallowed_methods, reason = "a test with real processes lives in real time")]
+
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
 
 use super::stage::{Stage, until};
+
+/// How long a transaction of the test waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
@@ -170,4 +178,32 @@ fn a_worker_whose_database_is_renamed_loses_no_outcome_and_writes_to_no_other() 
         "as it ended, once"
     );
     super::stage::signal(next, super::stage::TERM);
+}
+
+#[test]
+fn a_log_that_another_process_keeps_long_is_told_of_and_emptied_when_he_ends() {
+    let mut stage = Stage::new();
+    stage.enqueue("a", "true");
+    stage.start_worker(&[]);
+    stage.until_state("a", "completed");
+    let reader = Connection::open(&stage.database).expect("there");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM job").expect("it reads");
+    let writer = Connection::open(&stage.database).expect("there");
+    writer.busy_timeout(PATIENCE).expect("set");
+    for n in 0..70 {
+        let text = char::from(b'0' + n).to_string().repeat(1024 * 1024);
+        writer.execute("UPDATE job SET last_error = ?", [&text]).expect("written");
+    }
+    drop(writer);
+    until("the worker tells of it", || stage.log().contains("the write-ahead log of the database grows"));
+    let status = stage.output(&["status"]);
+    assert!(String::from_utf8_lossy(&status.stderr).contains("Note: the write-ahead log"));
+    assert!(stage.run(&["doctor"]).contains("warning  the write-ahead log has"));
+    drop(reader);
+    let begin = Instant::now();
+    let log = stage.path("queue.db-wal");
+    until("it is emptied", || std::fs::metadata(&log).is_ok_and(|found| found.len() < 1024 * 1024));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    until("and that is told", || stage.log().contains("was emptied"));
+    assert_eq!(stage.log().matches("database grows").count(), 1, "told once a minute: {}", stage.log());
 }

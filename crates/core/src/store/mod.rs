@@ -12,6 +12,7 @@ mod jobs;
 mod queues;
 mod settings;
 mod stats;
+mod upkeep;
 mod wakeups;
 mod workers;
 
@@ -25,6 +26,7 @@ pub use jobs::{
 pub use queues::{QueueRow, Queues};
 pub use settings::SettingsStore;
 pub use stats::{Ran, Stats, Visitor};
+pub use upkeep::Upkeep;
 pub use wakeups::{Listener, Topic, Wakeups};
 pub use workers::{WorkerRow, Workers};
 
@@ -35,7 +37,18 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// Everything that a queue asks of a database.
 pub trait Store:
-    Jobs + Batches + Attempts + Stats + Exchange + Workers + Queues + SettingsStore + Wakeups + Send + Sync
+    Jobs
+    + Batches
+    + Attempts
+    + Stats
+    + Exchange
+    + Workers
+    + Queues
+    + SettingsStore
+    + Wakeups
+    + Upkeep
+    + Send
+    + Sync
 {
     /// Where it is, for people and for those who share its machine.
     fn place(&self) -> Place;

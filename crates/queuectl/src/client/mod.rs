@@ -10,6 +10,7 @@ mod orphans;
 mod output;
 mod pages;
 mod select;
+mod upkeep;
 mod wait;
 mod workers;
 

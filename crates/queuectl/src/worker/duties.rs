@@ -12,11 +12,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
 
 use super::foster::{Foster, Household, adopt_more, adopt_orphans};
+use super::log_watch::LogWatch;
 use super::recovery::Recovery;
 use crate::client::Client;
 
 /// Every so many passes of recovery the store's rows are looked through as well.
 const STORE_PASSES: u64 = 10;
+/// Every so many passes the log of the database is looked at.
+const LOG_PASSES: u64 = 4;
 /// Every so many passes old jobs are deleted.
 const RETENTION_PASSES: u64 = 120;
 /// Between two steps of long work: everybody else has his turn.
@@ -104,9 +107,13 @@ impl Attendant {
     async fn attend(mut self) {
         // Long work goes a step a pass, so that neither recovery nor a stop waits for it.
         let (mut more_old, mut more_dead) = (false, false);
+        let mut log_watch = LogWatch::default();
         for pass in 0_u64.. {
             self.look_after_the_dead(pass).await;
             let client = &self.client;
+            if pass.is_multiple_of(LOG_PASSES) {
+                log_watch.look(client).await;
+            }
             if pass.is_multiple_of(STORE_PASSES) || more_dead {
                 more_dead = client.remove_dead_batch_step().await.unwrap_or_else(|error| {
                     warn!(%error, "cannot remove what a dead loader left");

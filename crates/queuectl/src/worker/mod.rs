@@ -8,6 +8,7 @@ mod duties;
 mod events;
 mod foster;
 mod link;
+mod log_watch;
 mod prefetch;
 mod recovery;
 mod settling;

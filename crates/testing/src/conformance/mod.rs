@@ -12,6 +12,7 @@ pub mod listing;
 pub mod queues;
 pub mod settings;
 pub mod stats;
+pub mod upkeep;
 pub mod wakeups;
 pub mod workers;
 
@@ -157,6 +158,9 @@ macro_rules! conformance {
                 what_a_lost_settle_carries_stays_out
                 what_a_settle_carries_stays_out_if_it_lands_otherwise
                 a_backoff_that_is_over_already_is_ready
+            }
+            upkeep {
+                a_log_that_nobody_needs_is_emptied_and_nothing_is_lost
             }
             workers {
                 a_worker_is_registered_at_the_stores_time

@@ -14,6 +14,7 @@ mod settle;
 mod state;
 mod stats;
 mod take;
+mod upkeep;
 mod wakeups;
 mod workers;
 

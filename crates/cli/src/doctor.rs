@@ -1,8 +1,10 @@
 //! `doctor`: what is amiss with the store, and what to do about it.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use queuectl::json::to_line;
-use queuectl::view::{DoctorView, Finding};
+use queuectl::view::{DoctorView, Finding, SalvageView};
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
@@ -10,15 +12,22 @@ use crate::terminal::{clean, print, print_line};
 
 /// Look for what is amiss: damage, file modes, space, lost processes, stray outputs, the clock
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  queuectl doctor\n  queuectl doctor --json\n\n\
-    Exit codes: 0 no problem (there may be warnings), 1 a problem was found")]
+#[command(after_help = "Examples:\n  queuectl doctor\n  queuectl doctor --json\n  \
+    queuectl doctor --salvage saved.db\n\n\
+    Exit codes: 0 no problem (there may be warnings), 1 a problem was found, or not everything was saved")]
 pub struct Arguments {
     /// One JSON object
     #[arg(long)]
     json: bool,
+    /// Save what is whole of a damaged database into this new file; the old one is not touched
+    #[arg(long, value_name = "NEW")]
+    salvage: Option<PathBuf>,
 }
 
 pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
+    if let Some(new) = &arguments.salvage {
+        return salvage(place, new, arguments.json).await;
+    }
     let version = env!("CARGO_PKG_VERSION");
     let view = match examine(place, version).await {
         Ok(Some(view)) => view,
@@ -46,6 +55,64 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
         print(&text)?;
     }
     Ok(if view.healthy { Exit::Done } else { Exit::No })
+}
+
+/// What is whole of a damaged database, in a new one.
+async fn salvage(place: &Place, new: &Path, json: bool) -> Outcome {
+    if !std::fs::metadata(&place.path).is_ok_and(|found| found.is_file() && found.len() > 0) {
+        return Err(Failure::new(Exit::Unavailable, format!("there is no database at {}", place.name()))
+            .hint("--db FILE or QUEUECTL_DB names the damaged one"));
+    }
+    let living = queuectl::living(&place.path)?;
+    if !living.is_empty() {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("workers are running on the store ({}); nothing was salvaged", living.join(", ")),
+        )
+        .hint("`queuectl worker stop` first, so that nobody writes to the damaged file meanwhile"));
+    }
+    let report = queuectl::salvage(&place.path, new).await?;
+    let to = std::path::absolute(new).unwrap_or_else(|_| new.to_owned());
+    let view = SalvageView::new(place.name(), to.display().to_string(), report);
+    if json {
+        print_line(&to_line(&view))?;
+    } else {
+        print(&told(&view))?;
+    }
+    Ok(if view.complete { Exit::Done } else { Exit::No })
+}
+
+fn told(view: &SalvageView) -> String {
+    let mut text = format!(
+        "Saved {} jobs with {} attempts and {} output files to {}\n",
+        view.jobs,
+        view.attempts,
+        view.outputs,
+        clean(&view.to)
+    );
+    match view.lost {
+        Some(0) => {}
+        None => text.push_str("Some jobs could not be saved; how many, nobody can tell.\n"),
+        Some(lost) => {
+            let more = if lost > view.lost_ids.len() as u64 { ", ..." } else { "" };
+            text.push_str(&format!(
+                "Not saved: {lost} jobs, unreadable or not what was enqueued: {}{more}\n",
+                clean(&view.lost_ids.join(", "))
+            ));
+        }
+    }
+    if view.outputs_missing > 0 {
+        text.push_str(&format!("{} output files are missing.\n", view.outputs_missing));
+    }
+    if !view.complete && view.lost == Some(0) {
+        text.push_str("All jobs are there, but not all of what they did, or of the settings.\n");
+    }
+    text.push_str(&format!(
+        "{} is as it was. Jobs that were running are pending again. `queuectl --db {} worker start` goes on.\n",
+        clean(&view.from),
+        clean(&view.to)
+    ));
+    text
 }
 
 async fn examine(place: &Place, version: &str) -> Result<Option<DoctorView>, Failure> {

@@ -134,9 +134,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
         let hint = match &error {
-            StoreError::Damaged { .. } => {
-                Some("nothing was changed; keep the file, and go back to a backup of it")
-            }
+            StoreError::Damaged { .. } => Some(
+                "nothing was changed; keep the file, and go back to a backup of it with `queuectl restore`, or save what \
+                     is whole with `queuectl doctor --salvage NEW`",
+            ),
             StoreError::Closed { .. } => Some(
                 "see what became of the disk and the file; look whether the change is there before it is made again",
             ),

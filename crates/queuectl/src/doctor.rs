@@ -76,7 +76,8 @@ fn integrity(seen: &Examination) -> Finding {
         Some(first) => Finding::problem(
             "integrity",
             format!("the database is damaged: {first}"),
-            "stop the workers, keep the file, and restore the latest backup with `queuectl restore`",
+            "stop the workers, keep the file, and restore the latest backup with `queuectl restore`, or save what is whole \
+             with `queuectl doctor --salvage NEW`",
         ),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use queuectl_core::store::{Store, StoreError, StoreResult};
 use queuectl_exec::rundir::{self, Kind};
 pub use queuectl_sqlite::keep::{BackupReport, Examination, Progress, RestoreReport};
+pub use queuectl_sqlite::salvage::SalvageReport;
 use queuectl_sqlite::{OpenOptions, SqliteStore, keep};
 
 /// What an opened store is for.
@@ -71,6 +72,12 @@ pub fn living(path: &Path) -> StoreResult<Vec<String>> {
         }
     }
     Ok(living)
+}
+
+/// Saves what is whole of a damaged store that nobody has open into a new file. The old one is not touched.
+pub async fn salvage(from: &Path, to: &Path) -> StoreResult<SalvageReport> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    blocking(move || queuectl_sqlite::salvage::salvage(&from, &to)).await
 }
 
 /// Looks through a whole store. Changes nothing.

@@ -360,7 +360,7 @@ fn parts(database: &Path) -> [PathBuf; 5] {
 }
 
 /// Removes a database that nobody has open, but not its outputs.
-fn remove_database(database: &Path) {
+pub fn remove_database(database: &Path) {
     for suffix in ["", "-journal", "-shm", "-wal"] {
         let _ = fs::remove_file(with_suffix(database, suffix));
     }
@@ -442,7 +442,7 @@ pub fn run_dir(database: &Path) -> PathBuf {
 }
 
 /// Links a file that never changes, or copies it where that is not possible. False if it is not there.
-fn copy_file(from: &Path, to: &Path) -> StoreResult<bool> {
+pub fn copy_file(from: &Path, to: &Path) -> StoreResult<bool> {
     match fs::hard_link(from, to) {
         Ok(()) => return Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -479,7 +479,7 @@ fn sync_dir(path: &Path) -> StoreResult<()> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(failed("sync", path))
 }
 
-fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
+pub fn failed(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
     let what = format!("cannot {doing} {}", path.display());
     move |error| StoreError::unavailable(what.clone(), error)
 }

@@ -22,6 +22,7 @@ mod random;
 mod readers;
 mod ring;
 mod rows;
+pub mod salvage;
 mod schema;
 mod settings;
 mod settle;

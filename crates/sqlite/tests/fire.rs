@@ -6,11 +6,13 @@ use std::time::Duration;
 use queuectl_core::command::Command;
 use queuectl_core::edit::Edit;
 use queuectl_core::limits::LOG_ALARM_BYTES;
+use queuectl_core::queue::QueueName;
 use queuectl_core::state::State;
-use queuectl_core::store::{EditOne, Edited, Jobs, StoreError, Upkeep};
+use queuectl_core::store::{EditOne, Edited, Jobs, SettingsStore, StoreError, Upkeep};
 use queuectl_sqlite::keep::examine;
+use queuectl_sqlite::salvage::salvage;
 use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
-use queuectl_testing::given::{Turn, With, id, insert, job};
+use queuectl_testing::given::{Turn, With, exited, id, insert, job, outcome, set};
 use rusqlite::Connection;
 
 async fn open(path: &Path) -> SqliteStore {
@@ -228,4 +230,63 @@ async fn a_log_that_a_reader_keeps_long_holds_up_nobody_and_is_emptied_once_he_i
     assert_eq!(store.log_bytes().await.expect("it works"), 0);
     let all: usize = store.counts().await.expect("it works").iter().map(|count| count.jobs as usize).sum();
     assert_eq!(all, 72);
+}
+
+#[tokio::test]
+async fn a_salvage_saves_what_is_whole_and_counts_what_is_not() {
+    let (dir, path) = place();
+    let store = open(&path).await;
+    let wide = |n: usize| {
+        job(&format!("j{n}")).with(|spec| {
+            spec.command = Some(Command::shell(format!("echo j{n}; {}", ": ".repeat(300))).expect("valid"));
+            spec.environment.set(b"N".to_vec(), (n % 3).to_string().into_bytes()).expect("valid");
+        })
+    };
+    insert(&store, (0..300).map(wide)).await;
+    let claims = Turn::of("w").want(20).at(&store).await.claims;
+    let mut turn = Turn::of("w");
+    for claim in &claims[..10] {
+        turn = turn.settle(outcome(claim, exited(0)));
+    }
+    turn.at(&store).await;
+    set(&store, None, "max-retries", "7").await;
+    drop(store);
+    for text in ["echo j40;", "echo j150;", "echo j151;", "echo j299;"] {
+        spoil_page(&path, text);
+    }
+    // One command altered, and the first bytes of the file gone.
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let at = bytes.windows(10).position(|part| part == b"echo j200;").expect("there");
+    bytes[at..at + 4].copy_from_slice(b"ECHO");
+    bytes[..16].fill(0);
+    std::fs::write(&path, &bytes).expect("written");
+    let new = dir.path().join("new.db");
+    let report = salvage(&path, &new).expect("salvaged");
+    assert_eq!(std::fs::read(&path).expect("readable"), bytes, "the old file is as it was");
+    let lost = report.lost.expect("the index of ids is whole");
+    assert_eq!(report.jobs + lost, 300, "{report:?}");
+    // Four pages with a few jobs each, and the altered one.
+    assert!((5..30).contains(&lost), "{report:?}");
+    for name in ["j40", "j150", "j151", "j200", "j299"] {
+        assert!(lost > 10 || report.lost_ids.contains(&name.to_owned()), "{name}: {report:?}");
+    }
+    assert_eq!(report.attempts, 10, "{report:?}");
+    let found = examine(&new).expect("readable");
+    assert_eq!((found.damage, found.miscounted, found.altered.1), (vec![], vec![], 0));
+    let saved = open(&new).await;
+    let states: Vec<State> = [state(&saved, "j0").await, state(&saved, "j15").await].into();
+    assert_eq!(states, [State::Completed, State::Pending], "what was running goes back");
+    for name in ["j40", "j150", "j200", "j299"] {
+        assert!(saved.get(&id(name)).await.expect("it works").is_none(), "{name}");
+    }
+    let job = saved.get(&id("j100")).await.expect("it works").expect("saved");
+    assert!(!job.spec.environment.is_empty());
+    let again = Turn::of("w").want(1).at(&saved).await.claims;
+    assert_ne!(again[0].token.incarnation, claims[0].token.incarnation);
+    assert!(again[0].token.number > claims[19].token.number);
+    assert_eq!(saved.settings().await.expect("it works").for_queue(&QueueName::default()).max_retries, 7);
+    let left: Vec<_> =
+        std::fs::read_dir(dir.path()).expect("readable").flatten().map(|one| one.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("partial")), "{left:?}");
+    assert!(salvage(&path, &new).expect_err("never over something").to_string().contains("exists already"));
 }

@@ -207,3 +207,50 @@ fn a_log_that_another_process_keeps_long_is_told_of_and_emptied_when_he_ends() {
     until("and that is told", || stage.log().contains("was emptied"));
     assert_eq!(stage.log().matches("database grows").count(), 1, "told once a minute: {}", stage.log());
 }
+
+#[test]
+fn a_salvage_brings_what_is_whole_into_a_new_store_that_works() {
+    let mut stage = Stage::new();
+    let lines: String = (0..60)
+        .map(|n| format!("{{\"id\":\"j{n}\",\"command\":\"echo j{n} >> ran; : {}\"}}\n", "x".repeat(600)))
+        .collect();
+    std::fs::write(stage.path("jobs"), lines).expect("written");
+    stage.enqueue("big", "seq 1 100000");
+    stage.run(&["worker", "start", "--drain"]);
+    stage.run(&["enqueue", "@jobs"]);
+    let new = stage.path("new.db").to_string_lossy().into_owned();
+    let worker = stage.start_worker(&["-q", "none"]);
+    let refused = stage.output(&["doctor", "--salvage", &new]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(4) && said.contains("queuectl worker stop"), "{said}");
+    super::stage::signal(worker, super::stage::TERM);
+    assert_eq!(stage.await_worker(worker), Some(0));
+    into_one_file(&stage);
+    // A page of the table, so that it reads as nothing.
+    let mut bytes = std::fs::read(&stage.database).expect("readable");
+    let at = bytes.windows(9).position(|part| part == b"echo j30 ").expect("it is there");
+    bytes[at / 4096 * 4096..][..8].fill(0xff);
+    std::fs::write(&stage.database, &bytes).expect("written");
+    let doctor = stage.output(&["doctor"]);
+    assert_eq!(doctor.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("queuectl doctor --salvage NEW"));
+    let before = std::fs::read(&stage.database).expect("readable");
+    let output = stage.output(&["doctor", "--salvage", &new]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        said.contains("Not saved: ") && said.contains("j30") && said.contains("1 output files"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(&stage.database).expect("readable"), before, "the old file is as it was");
+    let on_new = |words: &[&str]| stage.run(&[&["--db", &new], words].concat());
+    on_new(&["worker", "start", "--drain"]);
+    let ran = stage.lines("ran");
+    assert!((40..60).contains(&ran.len()) && ran.contains(&"j59".to_owned()), "{ran:?}");
+    assert_eq!(on_new(&["logs", "big", "--stdout"]).lines().count(), 100_000);
+    assert!(on_new(&["doctor"]).contains("the kept counts are right"));
+    let again = stage.output(&["doctor", "--salvage", &new]);
+    assert_eq!(again.status.code(), Some(5), "never over something");
+    let none = stage.output(&["--db", "none.db", "doctor", "--salvage", "other.db"]);
+    assert_eq!(none.status.code(), Some(5));
+}

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::SCHEMA;
+use crate::open::SalvageReport;
 
 /// What `doctor` says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +24,44 @@ pub struct Finding {
     pub message: String,
     /// What to do; `null` where all is well.
     pub hint: Option<String>,
+}
+
+/// What `doctor --salvage` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SalvageView {
+    pub schema: u32,
+    pub from: String,
+    pub to: String,
+    /// Jobs that were saved.
+    pub jobs: u64,
+    /// Jobs that were there and could not be saved; `null` if nobody can tell.
+    pub lost: Option<u64>,
+    /// Some of their ids.
+    pub lost_ids: Vec<String>,
+    pub attempts: u64,
+    pub outputs: u64,
+    /// Output files that are named and were not there.
+    pub outputs_missing: u64,
+    /// Everything was saved.
+    pub complete: bool,
+}
+
+impl SalvageView {
+    pub fn new(from: String, to: String, report: SalvageReport) -> SalvageView {
+        let complete = report.lost == Some(0) && !report.gaps && report.outputs_missing == 0;
+        SalvageView {
+            schema: SCHEMA,
+            from,
+            to,
+            jobs: report.jobs,
+            lost: report.lost,
+            lost_ids: report.lost_ids,
+            attempts: report.attempts,
+            outputs: report.outputs,
+            outputs_missing: report.outputs_missing,
+            complete,
+        }
+    }
 }
 
 impl DoctorView {

@@ -17,7 +17,7 @@ mod tests;
 
 pub use attempt::{AttemptView, OutputView};
 pub use counts::StateCounts;
-pub use doctor::{DoctorView, Finding};
+pub use doctor::{DoctorView, Finding, SalvageView};
 pub use job::{JobDetailView, JobView};
 pub use log::LogView;
 pub use reason::{ExplainView, Facts, Reason};

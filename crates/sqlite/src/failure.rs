@@ -20,13 +20,17 @@ impl From<rusqlite::Error> for Failure {
                 return Failure(StoreError::Damaged { what: error.to_string() });
             }
             Some(ErrorCode::NotADatabase) => {
-                "the file is not a queuectl database; name another with --db".to_owned()
+                "the file is not a queuectl database, or its beginning is damaged; name another with --db, or save what is whole \
+                 with `queuectl doctor --salvage NEW`"
+                    .to_owned()
             }
             Some(ErrorCode::DiskFull) => {
                 "the disk is full; nothing was changed, free some space and try again".to_owned()
             }
             Some(ErrorCode::ReadOnly) => {
-                "the database is read-only for this user; check its owner and mode".to_owned()
+                "the database cannot be written here: it is read-only for this user, or lies on a file system that is mounted \
+                 read-only; check its owner, its mode and the mount"
+                    .to_owned()
             }
             Some(ErrorCode::CannotOpen) => {
                 "the database cannot be opened; check that its directory exists and is yours".to_owned()

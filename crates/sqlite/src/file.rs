@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use queuectl_core::limits::DATABASE_PATH_BYTES_MAX;
 use queuectl_core::store::{StoreError, StoreResult};
 
+use crate::keep::with_suffix;
+
 /// File systems of other machines, by their magic numbers.
 const NETWORK: &[(i64, &str)] = &[
     (0x6969, "NFS"),
@@ -20,6 +22,13 @@ const NETWORK: &[(i64, &str)] = &[
     (0x0102_1997, "9p"),
     (0x00c3_6400, "Ceph"),
     (0x0bd0_0bd0, "Lustre"),
+    (0x6b41_4653, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x0116_1970, "GFS2"),
+    (0x7461_636f, "OCFS2"),
+    (0x4750_4653, "GPFS"),
+    (0x1983_0326, "BeeGFS"),
+    (0x786f_4256, "a VirtualBox share"),
 ];
 
 /// Where the file really is: the run directory lies beside it, by whatever link it was reached.
@@ -124,6 +133,47 @@ pub fn refuse_network(path: &Path) -> StoreResult<()> {
 
 fn network_name(magic: i64) -> Option<&'static str> {
     NETWORK.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
+}
+
+/// True for a database in a place where nothing can be written, with nothing left in its log: no process can change it
+/// from here. Refuses one whose log nobody can read there.
+pub fn is_at_rest_and_read_only(path: &Path) -> StoreResult<bool> {
+    let Some(directory) = path.parent() else { return Ok(false) };
+    if rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok() {
+        return Ok(false);
+    }
+    let beside = |suffix| fs::metadata(with_suffix(path, suffix)).map(|found| found.len());
+    let (log, index) = (beside("-wal"), beside("-shm"));
+    match (log, index) {
+        // Another process has it open, and shares its index of the log.
+        (Ok(_), Ok(_)) => Ok(false),
+        (Ok(1..), Err(_)) => Err(StoreError::Unavailable {
+            what: format!(
+                "{} is in a place that cannot be written, and its log beside it has to be read in first; copy both files, \
+                 {} and its -wal, to a directory that is yours, and name the copy with --db",
+                path.display(),
+                path.file_name().unwrap_or_default().display()
+            ),
+            source: None,
+        }),
+        _ => Ok(true),
+    }
+}
+
+/// Refuses an empty file with a log that is not: something has cut it off, and opening it would discard the log too.
+pub fn refuse_truncated(path: &Path) -> StoreResult<()> {
+    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
+    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    if path.is_file() && length(&path) == 0 && length(&with_suffix(&path, "-wal")) > 0 {
+        return Err(StoreError::Damaged {
+            what: format!(
+                "{} is empty, and its log is not: something has cut the file off; move both aside, and put a backup in \
+                 their place with `queuectl restore`",
+                path.display()
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// Refuses to write to a file that has a second name: whoever opened it by that one would have a log of his own, and the

@@ -1,5 +1,6 @@
 //! Opening a database: where it is, whose it is, which version it has, and what every connection is set to.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +13,10 @@ use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, Deadline};
 use crate::failure::Failure;
-use crate::file::{exists, make_file, real_path, refuse_network, refuse_second_name};
+use crate::file::{
+    exists, is_at_rest_and_read_only, make_file, real_path, refuse_network, refuse_second_name,
+    refuse_truncated,
+};
 use crate::home::Home;
 use crate::readers::Readers;
 use crate::schema;
@@ -79,6 +83,7 @@ impl SqliteStore {
             });
         }
         refuse_network(&path)?;
+        refuse_truncated(&path)?;
         if create {
             make_file(&path)?;
         } else if !exists(&path)? {
@@ -176,7 +181,14 @@ fn named(error: StoreError, path: &Path) -> StoreError {
 pub fn connect(path: &Path) -> StoreResult<Connection> {
     let open = || -> Result<Connection, Failure> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
+        let mut connection = if is_at_rest_and_read_only(path)? {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX
+                | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(unchanging(path), flags)?
+        } else {
+            Connection::open_with_flags(path, flags)?
+        };
         connection.busy_handler(Some(wait_turn()))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         patiently(|| {
@@ -189,6 +201,20 @@ pub fn connect(path: &Path) -> StoreResult<Connection> {
         Ok(connection)
     };
     open().map_err(|failure| named(failure.0, path))
+}
+
+/// SQLite's name for a file that nobody changes, so that it can be read where no log can be made beside it.
+fn unchanging(path: &Path) -> String {
+    let mut name = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                name.push(char::from(*byte));
+            }
+            _ => name.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    name + "?immutable=1"
 }
 
 /// Waits for another process's transaction. SQLite's own handler sleeps ever longer, up to a tenth of a second, so that

@@ -254,3 +254,83 @@ fn a_salvage_brings_what_is_whole_into_a_new_store_that_works() {
     let none = stage.output(&["--db", "none.db", "doctor", "--salvage", "other.db"]);
     assert_eq!(none.status.code(), Some(5));
 }
+
+/// Runs a script in a mount namespace of its own, where `$0` is the binary and `ro DIR` makes a directory read-only.
+/// `None` where that is not possible.
+fn in_own_mounts(stage: &Stage, script: &str) -> Option<String> {
+    let script = format!(
+        "ro() {{ mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" || exit 99; }}\n{script}"
+    );
+    let output = Command::new("unshare")
+        .args(["-rm", "sh", "-c", &script, env!("CARGO_BIN_EXE_queuectl")])
+        .env("QUEUECTL_DB", &stage.database)
+        .current_dir(stage.dir.path())
+        .output();
+    let Ok(output) = output else {
+        skipped("there is no unshare");
+        return None;
+    };
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() == Some(99) || stderr.starts_with("unshare:") {
+        skipped(&format!("nothing could be mounted: {stderr}"));
+        return None;
+    }
+    Some(String::from_utf8_lossy(&output.stdout).into_owned() + &stderr)
+}
+
+#[test]
+fn a_read_only_place_is_read_and_a_write_says_why_not() {
+    let mut stage = Stage::new();
+    stage.database = stage.path("place with #?%/queue.db");
+    stage.enqueue("a", "true");
+    let dir = stage.database.parent().expect("made").to_string_lossy().into_owned();
+    // With a log that was not read in, as after a crash: no reading of an older state.
+    let mut script = format!("ro '{dir}'; \"$0\" list --quiet; echo code $?");
+    assert!(std::fs::metadata(format!("{dir}/queue.db-wal")).is_ok_and(|log| log.len() > 0));
+    std::fs::remove_file(format!("{dir}/queue.db-shm")).expect("it was there");
+    let Some(said) = in_own_mounts(&stage, &script) else { return };
+    assert!(said.contains("code 5") && said.contains("copy both files"), "{said}");
+    // At rest.
+    stage.run(&["backup", "kept"]);
+    assert!(!stage.path("place with #?%/queue.db-wal").exists(), "the backup has read it in");
+    script = format!(
+        "ro '{dir}'; \"$0\" list --quiet && \"$0\" show a >/dev/null && \"$0\" status >/dev/null && echo read; \
+         for verb in 'enqueue -c true' 'cancel a' 'config set max-retries 2' 'worker start --drain'; do \
+         \"$0\" $verb; echo code $?; done"
+    );
+    let Some(said) = in_own_mounts(&stage, &script) else { return };
+    assert!(said.starts_with("a\nread\n"), "{said}");
+    assert_eq!(said.matches("code 5").count(), 4, "{said}");
+    assert_eq!(said.matches("Error:").count(), 4, "{said}");
+    assert!(said.matches("read-only").count() >= 3, "{said}");
+}
+
+#[test]
+fn a_damaged_beginning_and_a_cut_off_file_are_refused_and_left_as_they_are() {
+    let stage = Stage::new();
+    stage.enqueue("a", "true");
+    let log = stage.path("queue.db-wal");
+    assert!(std::fs::metadata(&log).is_ok_and(|found| found.len() > 0), "the log was not read in");
+    std::fs::write(&stage.database, "").expect("cut off");
+    let before = std::fs::read(&log).expect("readable");
+    for verb in [&["list"][..], &["enqueue", "-c", "true"]] {
+        let output = stage.output(verb);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(5) && said.contains("has cut the file off"), "{said}");
+    }
+    assert_eq!(std::fs::read(&log).expect("readable"), before);
+    let stage = Stage::new();
+    stage.enqueue("b", "true");
+    into_one_file(&stage);
+    let mut bytes = std::fs::read(&stage.database).expect("readable");
+    bytes[..32].fill(0xee);
+    std::fs::write(&stage.database, &bytes).expect("written");
+    for verb in [&["list"][..], &["enqueue", "-c", "true"], &["worker", "start"]] {
+        let output = stage.output(verb);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(5) && said.contains("doctor --salvage"), "{said}");
+    }
+    assert_eq!(std::fs::read(&stage.database).expect("readable"), bytes);
+    stage.run(&["doctor", "--salvage", "new.db"]);
+    assert_eq!(stage.run(&["--db", "new.db", "list", "--quiet"]), "b\n");
+}

@@ -20,7 +20,7 @@ fn skipped(why: &str) {
 }
 
 /// True if this machine lets one process make the system calls of another fail.
-fn can_inject() -> bool {
+pub fn can_inject() -> bool {
     let tried = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     let can = tried.is_ok_and(|output| output.status.success());
     if !can {

@@ -13,6 +13,7 @@ mod junk;
 mod keeping;
 mod listing;
 mod logs;
+mod others;
 mod part_a;
 mod rude;
 mod seeing;

@@ -52,7 +52,7 @@ impl SealedJob {
         if self.digest.as_deref() != Some(&found[..]) {
             return Ok(None);
         }
-        match self.raw.job() {
+        match self.raw.whole_job() {
             Ok(mut job) => {
                 job.spec.environment = environment;
                 Ok(Some(job))
@@ -64,7 +64,7 @@ impl SealedJob {
 }
 
 /// The environment of a row; `None` if it does not read as one.
-fn environment(connection: &Connection, id: i64) -> Result<Option<Environment>, Failure> {
+pub fn environment(connection: &Connection, id: i64) -> Result<Option<Environment>, Failure> {
     let text: Option<Vec<u8>> = connection
         .prepare_cached(
             "-- environment_bytes

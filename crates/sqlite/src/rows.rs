@@ -2,14 +2,16 @@
 
 use queuectl_core::claim::{ClaimToken, Incarnation};
 use queuectl_core::id::JobId;
-use queuectl_core::job::Job;
+use queuectl_core::job::{Job, JobSpec};
 use queuectl_core::queue::QueueName;
 use queuectl_core::state::State;
-use queuectl_core::store::encoding::{SpecColumns, decode_environment, decode_spec};
+use queuectl_core::store::encoding::{SpecColumns, decode_spec};
 use queuectl_core::time::Timestamp;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use crate::batches::STAGED;
+use crate::digest;
 use crate::failure::{Failure, damaged};
 
 /// The columns that [`job`] reads, in its order.
@@ -61,7 +63,7 @@ pub fn raw_job(row: &Row<'_>) -> rusqlite::Result<RawJob> {
     Ok(RawJob {
         job: JobParts {
             seq: row.get(0)?,
-            id: row.get(1)?,
+            id: text(row, 1)?.unwrap_or_default(),
             generated: row.get(2)?,
             kind: row.get(3)?,
             queue: row.get(4)?,
@@ -82,11 +84,19 @@ pub fn raw_job(row: &Row<'_>) -> rusqlite::Result<RawJob> {
             updated_at: row.get(20)?,
             started_at: row.get(21)?,
             completed_at: row.get(22)?,
-            last_error: row.get(23)?,
+            last_error: text(row, 23)?,
             exit_code: row.get(24)?,
         },
-        spec: row.get(25)?,
+        spec: text(row, 25)?.unwrap_or_default(),
         environment: row.get(26)?,
+    })
+}
+
+/// A text as far as it is one: damage is found by the digest, and shown rather than refused.
+fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
+    Ok(match row.get_ref(at)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
     })
 }
 
@@ -96,17 +106,40 @@ impl RawJob {
         (JobId::from_store(self.job.id.clone()), &self.job.kind, &self.spec)
     }
 
-    /// The job, without its environment.
+    /// The job, without its environment. Options that do not read are the defaults, without a command: such a job never
+    /// runs, for its digest is compared before, and it must keep nobody from seeing, settling or deleting it.
     pub fn job(self) -> Result<Job, Failure> {
+        let columns = self.columns()?;
+        let spec = decode_spec(columns.clone(), &self.spec).unwrap_or_else(|_| JobSpec {
+            kind: columns.kind,
+            queue: columns.queue,
+            priority: columns.priority,
+            ..JobSpec::default()
+        });
+        self.with(spec)
+    }
+
+    /// The job, without its environment, if its options read.
+    pub fn whole_job(self) -> Result<Job, Failure> {
+        let spec = decode_spec(self.columns()?, &self.spec)?;
+        self.with(spec)
+    }
+
+    fn columns(&self) -> Result<SpecColumns, Failure> {
+        let row = &self.job;
+        Ok(SpecColumns {
+            kind: row.kind.clone(),
+            queue: queue_name(row.queue.clone())?,
+            priority: row.priority,
+        })
+    }
+
+    fn with(self, spec: JobSpec) -> Result<Job, Failure> {
         let row = self.job;
         // Opened, and not promoted yet.
         let due_at = if row.due_at >= STAGED { row.run_at.unwrap_or(row.created_at) } else { row.due_at };
-        let columns = SpecColumns { kind: row.kind, queue: queue_name(row.queue)?, priority: row.priority };
         let state = State::parse(&row.state)
             .ok_or_else(|| damaged(format!("job {} has the unknown state `{}`", row.id, row.state)))?;
-        let spec = decode_spec(columns, &self.spec).map_err(|e| {
-            damaged(format!("job {}: {}", row.id, e.to_string().trim_start_matches("the store is damaged: ")))
-        })?;
         Ok(Job {
             id: JobId::from_store(row.id),
             generated: row.generated,
@@ -138,13 +171,7 @@ impl RawJob {
         let environment = self.environment;
         let mut job = self.job()?;
         if let Some(id) = environment {
-            let text: String = connection
-                .prepare_cached(
-                    "-- environment_get
-                     SELECT variables FROM environment WHERE id = ?",
-                )?
-                .query_row([id], |row| row.get(0))?;
-            job.spec.environment = decode_environment(&text)?;
+            job.spec.environment = digest::environment(connection, id)?.unwrap_or_default();
         }
         Ok(job)
     }

@@ -6,9 +6,12 @@ use std::time::Duration;
 use queuectl_core::command::Command;
 use queuectl_core::edit::Edit;
 use queuectl_core::limits::LOG_ALARM_BYTES;
+use queuectl_core::query::{Filter, Order, Page};
 use queuectl_core::queue::QueueName;
 use queuectl_core::state::State;
-use queuectl_core::store::{EditOne, Edited, Jobs, SettingsStore, StoreError, Upkeep};
+use queuectl_core::store::{
+    EditOne, Edited, Exchange, Jobs, Selection, SettingsStore, Settled, StoreError, Upkeep,
+};
 use queuectl_sqlite::keep::examine;
 use queuectl_sqlite::salvage::salvage;
 use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
@@ -76,6 +79,37 @@ async fn a_command_that_is_not_what_was_enqueued_is_not_handed_out_and_holds_up_
         .expect("readable");
     assert_eq!(dead, altered.len() as i64);
     assert_eq!(examine(&path).expect("readable").miscounted, vec![]);
+    // They are seen, and can be deleted.
+    let page = Page { order: Order::OldestFirst, after: None, rows: 100 };
+    assert_eq!(store.list(&Filter::default(), page).await.expect("it works").len(), altered.len() + 1);
+    let unreadable = store.get(&id("text")).await.expect("it works").expect("there");
+    assert_eq!((unreadable.state, unreadable.spec.command), (State::Dead, None));
+    let deleted = store.delete(Selection::Ids(vec![id("text")])).await.expect("it works");
+    assert_eq!(deleted.deleted, [id("text")]);
+}
+
+#[tokio::test]
+async fn what_is_altered_while_it_runs_is_settled_and_keeps_nobody_from_recovery() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a"), job("b"), job("c")]).await;
+    let claims = Turn::of("w").want(3).at(&store).await.claims;
+    let raw = Connection::open(&path).expect("there");
+    raw.execute_batch("UPDATE job SET spec = CAST(x'7bff7d' AS TEXT) WHERE id IN ('a', 'b')")
+        .expect("written");
+    let reply = Turn::of("w").settle(outcome(&claims[0], exited(0))).at(&store).await;
+    assert_eq!(reply.settled, [Settled::Done]);
+    assert_eq!(
+        store.claims_of(&claims[0].job.owner.clone().expect("claimed")).await.expect("it works").len(),
+        2
+    );
+    let copy = path.with_extension("copy");
+    raw.execute("VACUUM INTO ?", [copy.to_string_lossy()]).expect("copied");
+    // Claims of a copy go back, readable or not; what is altered is not run there either.
+    let copied = open(&copy).await;
+    let again = Turn::of("w").want(3).at(&copied).await.claims;
+    assert_eq!(again.iter().map(|claim| claim.job.id.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert_eq!((state(&copied, "a").await, state(&copied, "b").await), (State::Completed, State::Dead));
 }
 
 #[tokio::test]

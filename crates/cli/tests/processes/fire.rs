@@ -88,10 +88,18 @@ fn a_damaged_command_is_never_run_and_the_others_are() {
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
     assert_eq!(doctor.status.code(), Some(1));
     assert!(said.contains("none of them is run: a") && said.contains("queuectl delete ID"), "{said}");
+    // One whose options do not even read keeps nobody from anything.
+    let raw = Connection::open(&stage.database).expect("there");
+    raw.execute("UPDATE job SET spec = '{' WHERE id = 'a'", []).expect("written");
+    for verb in [&["list"][..], &["show", "a"], &["explain", "a"], &["dlq", "list"], &["stats"], &["logs", "a"]] {
+        stage.run(verb);
+    }
     // Brought back, it is refused again.
     stage.run(&["retry", "a"]);
     stage.run(&["worker", "start", "--drain"]);
     assert_eq!((stage.read("ran"), stage.state("a")), ("other\n".to_owned(), "dead".to_owned()));
+    stage.run(&["delete", "a"]);
+    assert_eq!(stage.output(&["doctor"]).status.code(), Some(0));
 }
 
 #[test]

@@ -91,7 +91,9 @@ fn a_damaged_command_is_never_run_and_the_others_are() {
     // One whose options do not even read keeps nobody from anything.
     let raw = Connection::open(&stage.database).expect("there");
     raw.execute("UPDATE job SET spec = '{' WHERE id = 'a'", []).expect("written");
-    for verb in [&["list"][..], &["show", "a"], &["explain", "a"], &["dlq", "list"], &["stats"], &["logs", "a"]] {
+    for verb in
+        [&["list"][..], &["show", "a"], &["explain", "a"], &["dlq", "list"], &["stats"], &["logs", "a"]]
+    {
         stage.run(verb);
     }
     // Brought back, it is refused again.

@@ -159,3 +159,15 @@ fn a_copy_in_the_place_of_a_store_takes_no_outcome_of_the_old_one() {
     assert_eq!((&job["state"], &job["attempts"]), (&"dead".into(), &1.into()), "{job}");
     assert_eq!(stage.lines("runs").len(), 2);
 }
+
+#[test]
+fn callers_that_live_for_one_commit_keep_the_log_short() {
+    let stage = Stage::new();
+    // Each writes some eighty pages, and nobody else is there to write the log out.
+    let line = format!("true {}", "x".repeat(120_000));
+    for n in 0..40 {
+        stage.enqueue(&format!("j{n}"), &line);
+    }
+    let log = std::fs::metadata(stage.path("queue.db-wal")).map_or(0, |found| found.len());
+    assert!(log < 6 * 1024 * 1024, "the log has {log} bytes");
+}

@@ -344,3 +344,25 @@ fn a_damaged_beginning_and_a_cut_off_file_are_refused_and_left_as_they_are() {
     stage.run(&["doctor", "--salvage", "new.db"]);
     assert_eq!(stage.run(&["--db", "new.db", "list", "--quiet"]), "b\n");
 }
+
+#[test]
+fn a_full_disk_refuses_what_does_not_fit_and_all_goes_on_once_there_is_room() {
+    let stage = Stage::new();
+    std::fs::create_dir(stage.path("small")).expect("made");
+    let script = "mount -t tmpfs -o size=400k tmpfs small || exit 99\n\
+                  export QUEUECTL_DB=$PWD/small/q.db; x=$(head -c 3000 /dev/zero | tr '\\0' x); n=0\n\
+                  while :; do \"$0\" enqueue --id \"j$n\" -c \"true $x\" >/dev/null 2>err; code=$?\n\
+                  [ $code = 0 ] || break; n=$((n+1)); done\n\
+                  echo \"code $code acknowledged $n\"; cat err; echo \"there $(\"$0\" list --quiet | wc -l)\"\n\
+                  ls small; mount -o remount,size=4m small\n\
+                  \"$0\" enqueue --id after -c true && \"$0\" worker start --drain 2>/dev/null; \"$0\" doctor; \"$0\" status";
+    let Some(said) = in_own_mounts(&stage, script) else { return };
+    let number = |word: &str| -> u64 {
+        let rest = said.split(word).nth(1).unwrap_or_else(|| panic!("{word}: {said}"));
+        rest.split_whitespace().next().and_then(|text| text.parse().ok()).expect("a number")
+    };
+    assert_eq!((number("code "), number("acknowledged ")), (5, number("there ")), "{said}");
+    assert!(said.contains("Error: the disk is full") && !said.contains("suspect"), "{said}");
+    assert!(said.contains("the database is sound") && said.contains("the kept counts are right"), "{said}");
+    assert_eq!(number("completed:"), number("there ") + 1, "{said}");
+}

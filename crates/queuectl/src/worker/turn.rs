@@ -247,6 +247,9 @@ impl Turns {
             Report::Refused { job, attempt, why } => {
                 error!(job.id = %job, attempt, why, "{OUTCOME_REFUSED}");
             }
+            Report::StoreFailed { why } if self.closed.is_some() => {
+                error!(why, "the store cannot be used by this worker any more; it stops");
+            }
             Report::StoreFailed { why } => error!(why, "the store cannot be used; trying again"),
             Report::LeftBehind { claims } => warn!(
                 claims,

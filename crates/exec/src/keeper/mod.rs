@@ -116,6 +116,8 @@ struct Keeper {
     worker: Worker,
     /// The worker's connection.
     control: u64,
+    /// Which file the guard was in the beginning.
+    guarded: Option<(u64, u64)>,
     /// When to look again whether this keeper is still known to anybody.
     guard_at: u64,
     /// By TERM, HUP or INT: the machine goes down, or somebody wants this keeper to end. It ends when its worker says.
@@ -144,6 +146,7 @@ struct Keeper {
 impl Keeper {
     fn new(options: KeeperOptions, control: OwnedFd, signals: SignalReader) -> io::Result<Keeper> {
         let poll = Poll::new()?;
+        let guarded = options.guard.as_deref().and_then(orphan::identity);
         let listener = rundir::listen(&options.run_dir, &options.id)?;
         poll.add(&signals, Token::Signals, Interest::Read)?;
         poll.add(&listener, Token::Listener, Interest::Read)?;
@@ -168,6 +171,7 @@ impl Keeper {
             spawner: Spawner::start()?,
             worker: Worker::Here,
             control: FIRST_WORKER,
+            guarded,
             guard_at: 0,
             told_to_stop: false,
             peers: HashMap::from([(FIRST_WORKER, control)]),

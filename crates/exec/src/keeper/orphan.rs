@@ -6,6 +6,13 @@ use crate::protocol::{End, Event, Interruption, OnCrash};
 use crate::rundir::{self, HeldLock};
 use queuectl_core::limits::KEEPER_TURN_MAX;
 use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Which file this is, if it is there.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
+}
 
 impl Keeper {
     /// The worker is gone without a word.
@@ -62,7 +69,8 @@ impl Keeper {
             return;
         }
         self.guard_at = now + KEEPER_TURN_MAX.as_millis() as u64;
-        let gone = self.options.guard.as_ref().is_some_and(|guard| !guard.exists());
+        // Also if another file has its name now: what runs here is nothing to that one.
+        let gone = self.options.guard.as_deref().is_some_and(|guard| identity(guard) != self.guarded);
         let why = match (lock.is_in_place(), gone) {
             (true, false) => return,
             (false, _) => "its lock file has gone; whoever finds its jobs will take them for lost",

@@ -119,7 +119,9 @@ fn a_keeper_whose_database_has_gone_ends_its_jobs() {
     let running = kept.start(kept.shell(1, WAITS));
     kept.has_printed(running, "one");
     kept.lose_worker();
-    std::fs::remove_file(kept.guard()).unwrap();
+    // Another file in its place is another database.
+    std::fs::write(kept.dir().join("another"), "").unwrap();
+    std::fs::rename(kept.dir().join("another"), kept.guard()).unwrap();
     assert!(kept.wait().success());
     assert_eq!(marked(running), [0; 0]);
 }

@@ -1,0 +1,42 @@
+//! Trials side by side, and what broke in them.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// Most failures of a figure that are told in full.
+const TOLD_MAX: usize = 20;
+
+/// Does pieces of work 0 to `count` on as many threads as there are processors; the results in the pieces' order.
+pub fn each<T: Send>(count: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let next = AtomicU64::new(0);
+    let done: Mutex<Vec<(u64, T)>> = Mutex::new(Vec::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= count {
+                        break;
+                    }
+                    let result = work(number);
+                    done.lock().expect("no panic while it is held").push((number, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("no panic while it is held");
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Tells what broke, so that it can be played again.
+pub fn report(figure: &str, seed: u64, failures: &[String]) {
+    for failure in failures.iter().take(TOLD_MAX) {
+        eprintln!("{figure}, seed {seed}: {failure}");
+    }
+    if failures.len() > TOLD_MAX {
+        eprintln!("{figure}: and {} more", failures.len() - TOLD_MAX);
+    }
+}

@@ -1,0 +1,66 @@
+//! A figure: what is promised, how it is tried, and what came of it.
+
+use crate::figures;
+
+/// How much is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    Short,
+    Long,
+}
+
+impl Profile {
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Short => "short",
+            Profile::Long => "long",
+        }
+    }
+}
+
+/// One run of a figure.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    pub profile: Profile,
+    pub seed: u64,
+    /// As many as the profile asks for; `None` means every case there is.
+    pub trials: Option<u64>,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Made.
+    pub trials: u64,
+    /// In a few words, with its unit.
+    pub result: String,
+    pub passed: bool,
+}
+
+/// Runs a figure. What broke is told on standard error by the figure itself, trial by trial.
+pub type Run = fn(&Plan) -> Outcome;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Figure {
+    /// As in the reliability notes: R2 and so on.
+    pub name: &'static str,
+    pub what: &'static str,
+    pub target: &'static str,
+    /// Trials; `None`: every case there is.
+    pub short: Option<u64>,
+    pub long: Option<u64>,
+    pub run: Run,
+}
+
+impl Figure {
+    pub fn plan(&self, profile: Profile, seed: u64) -> Plan {
+        let trials = match profile {
+            Profile::Short => self.short,
+            Profile::Long => self.long,
+        };
+        Plan { profile, seed, trials }
+    }
+}
+
+/// All figures, in the order of the table.
+pub const FIGURES: &[Figure] = &[figures::power_cut::FIGURE];

@@ -1,0 +1,3 @@
+//! The figures, one file each.
+
+pub mod power_cut;

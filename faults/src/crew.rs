@@ -31,6 +31,24 @@ pub fn each<T: Send>(count: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
     done.into_iter().map(|(_, result)| result).collect()
 }
 
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// From now on panics of any thread are counted.
+pub fn count_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if let Ok(mut panics) = PANICS.lock() {
+            panics.push(panic.to_string());
+        }
+        before(panic);
+    }));
+}
+
+/// The panics since this was asked last.
+pub fn panics() -> Vec<String> {
+    std::mem::take(&mut PANICS.lock().expect("no panic while it is held"))
+}
+
 /// Tells what broke, so that it can be played again.
 pub fn report(figure: &str, seed: u64, failures: &[String]) {
     for failure in failures.iter().take(TOLD_MAX) {

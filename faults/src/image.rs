@@ -79,7 +79,7 @@ impl Image {
             current: BTreeMap::from([(Kind::Database, 0)]),
         };
         for entry in log {
-            disk.play(entry, dice);
+            disk.play(entry, unsynced, dice);
         }
         disk.lose(unsynced, dice)
     }
@@ -120,7 +120,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 impl Disk {
-    fn play(&mut self, entry: &Entry, dice: &mut Dice) {
+    fn play(&mut self, entry: &Entry, unsynced: Unsynced, dice: &mut Dice) {
         match entry {
             Entry::Create(kind) => {
                 self.inodes.push(Inode::default());
@@ -142,6 +142,8 @@ impl Disk {
                     self.sync_names();
                 }
             }
+            // As long as the machine runs, everybody reads what was written.
+            Entry::SyncFailed(_) if unsynced == Unsynced::Kept => {}
             Entry::SyncFailed(kind) => {
                 // The kernel takes the pages for clean now: what did not reach the disk never will.
                 if let Some(inode) = self.inode(*kind) {

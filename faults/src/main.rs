@@ -59,6 +59,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let profile = if arguments.long { Profile::Long } else { Profile::Short };
     let finished = arguments.resume.as_deref().map(Finished::load).transpose()?;
     vfs::install();
+    crew::count_panics();
     let mut lines = Vec::new();
     for figure in chosen {
         let before =

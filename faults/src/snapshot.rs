@@ -1,4 +1,4 @@
-//! A database as it is, every row of every table, read past the store and past the shim: a witness that no fault reaches.
+//! A database as it is, every row of every table, read past the store by a witness that no fault reaches.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,6 +7,8 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
+
+use crate::vfs::WITNESS;
 
 /// Longer values are told by their beginning, their length and a hash, in bytes.
 const SHOWN_MAX: usize = 64;
@@ -103,7 +105,7 @@ impl Snapshot {
 
 fn witness(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags_and_vfs(database, flags, c"unix")?;
+    let connection = Connection::open_with_flags_and_vfs(database, flags, WITNESS)?;
     // It changes nothing, also by leaving.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(connection)

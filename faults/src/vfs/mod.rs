@@ -6,7 +6,7 @@ mod session;
 mod shim;
 
 pub use session::{Call, Entry, Kind, Session, Trap};
-pub use shim::install;
+pub use shim::{WITNESS, install};
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ use rusqlite::ffi;
 use super::{Call, Entry, Kind, Session};
 
 const NAME: &CStr = c"queuectl-faults";
+/// The VFS of those who look at a watched database: what they write is logged, and no call of theirs counts or fails.
+pub const WITNESS: &CStr = c"queuectl-faults-witness";
 const OK: c_int = ffi::SQLITE_OK;
 
 /// Of SQLite's memory for one of our files: this, then the wrapped file.
@@ -28,6 +30,7 @@ const WRAPPED_AT: usize = size_of::<Shim>().next_multiple_of(8);
 struct Watch {
     session: Arc<Session>,
     kind: Kind,
+    of_witness: bool,
     /// The first sync of a new log or journal is one of its directory as well.
     syncs_directory: bool,
 }
@@ -39,30 +42,41 @@ pub fn install() {
         // SAFETY: finding initialises the library; "unix" is always there on Unix and is never unregistered. The copy is
         // leaked, for SQLite keeps the pointer. The methods that are copied and not wrapped (random numbers, sleep, time,
         // errors, libraries) do not look at the VFS that they are called with.
-        let registered = unsafe {
+        unsafe {
             let wrapped = ffi::sqlite3_vfs_find(c"unix".as_ptr());
             assert!(!wrapped.is_null(), "SQLite knows its own VFS");
-            let mut vfs = *wrapped;
-            vfs.szOsFile = WRAPPED_AT as c_int + (*wrapped).szOsFile;
-            vfs.zName = NAME.as_ptr();
-            vfs.pNext = ptr::null_mut();
-            vfs.pAppData = wrapped.cast();
-            vfs.xOpen = Some(open);
-            vfs.xDelete = Some(delete);
-            vfs.xAccess = Some(access);
-            ffi::sqlite3_vfs_register(Box::leak(Box::new(vfs)), 1)
-        };
-        assert_eq!(registered, OK, "SQLite takes the VFS");
+            for (name, default) in [(NAME, 1), (WITNESS, 0)] {
+                let mut vfs = *wrapped;
+                vfs.szOsFile = WRAPPED_AT as c_int + (*wrapped).szOsFile;
+                vfs.zName = name.as_ptr();
+                vfs.pNext = ptr::null_mut();
+                vfs.pAppData = wrapped.cast();
+                vfs.xOpen = Some(open);
+                vfs.xDelete = Some(delete);
+                vfs.xAccess = Some(access);
+                let registered = ffi::sqlite3_vfs_register(Box::leak(Box::new(vfs)), default);
+                assert_eq!(registered, OK, "SQLite takes the VFS");
+            }
+        }
     });
 }
 
 /// The wrapped VFS.
 ///
 /// # Safety
-/// `vfs` is the one that [`install`] registered.
+/// `vfs` is one that [`install`] registered.
 unsafe fn wrapped_vfs(vfs: *mut ffi::sqlite3_vfs) -> *mut ffi::sqlite3_vfs {
     // SAFETY: `install` put it there.
     unsafe { (*vfs).pAppData.cast() }
+}
+
+/// Whether a call comes from a witness.
+///
+/// # Safety
+/// `vfs` is one that [`install`] registered.
+unsafe fn of_witness(vfs: *mut ffi::sqlite3_vfs) -> bool {
+    // SAFETY: the name is static.
+    unsafe { (*vfs).zName == WITNESS.as_ptr() }
 }
 
 /// The wrapped file, its methods, and the watch over it.
@@ -81,10 +95,14 @@ unsafe fn parts<'a>(
 
 /// Counts a call; what it must return at once if it must fail.
 fn gate(watch: Option<&mut Watch>, call: Call) -> Option<c_int> {
-    failing(&watch?.session, call)
+    let watch = watch?;
+    failing(&watch.session, watch.of_witness, call)
 }
 
-fn failing(session: &Session, call: Call) -> Option<c_int> {
+fn failing(session: &Session, of_witness: bool, call: Call) -> Option<c_int> {
+    if of_witness {
+        return None;
+    }
     let full = session.fails(call)?;
     Some(match call {
         Call::Write if full => ffi::SQLITE_FULL,
@@ -138,7 +156,9 @@ unsafe extern "C" fn open(
     let session = path.as_deref().and_then(Session::of);
     // SAFETY: `file` has room for `szOsFile` bytes. Without methods SQLite takes it for closed.
     unsafe { (*file).pMethods = ptr::null() };
-    if let Some(code) = session.as_deref().and_then(|session| failing(session, Call::Open)) {
+    // SAFETY: SQLite passes the VFS that it opens the file of.
+    let of_witness = unsafe { of_witness(vfs) };
+    if let Some(code) = session.as_deref().and_then(|session| failing(session, of_witness, Call::Open)) {
         return code;
     }
     let exists = path.as_deref().is_some_and(Path::exists);
@@ -163,7 +183,12 @@ unsafe extern "C" fn open(
             session.note(Entry::Create(kind));
         }
         session.opened();
-        Box::into_raw(Box::new(Watch { session, kind, syncs_directory: creates && kind != Kind::Database }))
+        Box::into_raw(Box::new(Watch {
+            session,
+            kind,
+            of_witness,
+            syncs_directory: creates && kind != Kind::Database,
+        }))
     });
     // SAFETY: `file` has room for a `Shim`.
     unsafe {
@@ -177,7 +202,9 @@ unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, name: *const c_char, dir
     // SAFETY: SQLite passes a name.
     let path = unsafe { path_of(name) }.unwrap_or_default();
     let session = Session::of(&path);
-    if let Some(code) = session.as_deref().and_then(|session| failing(session, Call::Delete)) {
+    // SAFETY: SQLite passes the VFS that it calls.
+    let of_witness = unsafe { of_witness(vfs) };
+    if let Some(code) = session.as_deref().and_then(|session| failing(session, of_witness, Call::Delete)) {
         return code;
     }
     // SAFETY: as SQLite called us, with the wrapped VFS's own pointer.
@@ -199,7 +226,9 @@ unsafe extern "C" fn access(
 ) -> c_int {
     // SAFETY: SQLite passes a name.
     let session = unsafe { path_of(name) }.as_deref().and_then(Session::of);
-    if let Some(code) = session.as_deref().and_then(|session| failing(session, Call::Access)) {
+    // SAFETY: SQLite passes the VFS that it calls.
+    let of_witness = unsafe { of_witness(vfs) };
+    if let Some(code) = session.as_deref().and_then(|session| failing(session, of_witness, Call::Access)) {
         return code;
     }
     // SAFETY: as SQLite called us, with the wrapped VFS's own pointer.
@@ -266,7 +295,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
         // SAFETY: as above.
         return unsafe { methods.xSync.expect("a file syncs")(wrapped, flags) };
     };
-    if let Some(code) = failing(&watch.session, Call::Sync) {
+    if let Some(code) = failing(&watch.session, watch.of_witness, Call::Sync) {
         watch.session.note(Entry::SyncFailed(watch.kind));
         return code;
     }

@@ -63,4 +63,5 @@ impl Figure {
 }
 
 /// All figures, in the order of the table.
-pub const FIGURES: &[Figure] = &[figures::power_cut::FIGURE, figures::call_errors::FIGURE];
+pub const FIGURES: &[Figure] =
+    &[figures::power_cut::FIGURE, figures::call_errors::FIGURE, figures::damage::FIGURE];

@@ -112,25 +112,21 @@ impl History {
         if let Some((lost, _)) = played.parts.iter().find(|(key, _)| after.get(key).is_none()) {
             return Err(format!("{lost} was acknowledged, and is not there"));
         }
-        match played.answer {
-            Ok(facts) => {
-                broken(&facts, &after).map_err(|fact| format!("{fact:?} was acknowledged, and is not so"))?;
-                if self.acknowledged != after {
-                    // Its commit took the place in the log of whatever had failed before.
-                    self.acknowledged = after;
-                    self.failed.clear();
-                }
+        if let Ok(facts) = &played.answer {
+            broken(facts, &after).map_err(|fact| format!("{fact:?} was acknowledged, and is not so"))?;
+            if self.acknowledged != after {
+                // Its commit took the place in the log of whatever had failed before.
+                self.acknowledged = after;
+                self.failed.clear();
             }
-            Err(_) => {
-                self.failed.push(step.clone());
-                if !played.parts.is_empty() {
-                    self.acknowledged = after;
-                    self.failed = vec![step.clone()];
-                } else if let Err(why) = self.explain(&after) {
-                    return Err(format!("it failed, and {why}"));
-                }
-            }
+            return Ok(());
         }
+        if played.parts.is_empty() {
+            self.failed.push(step.clone());
+            return self.explain(&after).map_err(|why| format!("it failed, and {why}"));
+        }
+        self.acknowledged = after;
+        self.failed = vec![step.clone()];
         Ok(())
     }
 

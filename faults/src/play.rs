@@ -19,7 +19,6 @@ use queuectl_testing::ManualClock;
 use queuectl_testing::given::{self, Turn};
 use rusqlite::Connection;
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
 
 use crate::script::{How, Step};
 use crate::snapshot::Snapshot;
@@ -70,6 +69,8 @@ pub struct Play {
     /// Claims that were handed out and neither settled nor given back.
     held: Vec<Claim>,
     batch: Option<BatchId>,
+    /// The last snapshot, and where the log stood then.
+    seen: (usize, Arc<Snapshot>),
 }
 
 impl Play {
@@ -82,6 +83,7 @@ impl Play {
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             held: Vec::new(),
             batch: None,
+            seen: (0, Arc::default()),
         })
     }
 
@@ -89,8 +91,13 @@ impl Play {
         self.store.is_some()
     }
 
-    pub fn snapshot(&self) -> rusqlite::Result<Option<Snapshot>> {
-        Snapshot::read(&self.database)
+    /// The database as it is; read anew only if anything was written since.
+    pub fn snapshot(&mut self) -> rusqlite::Result<Arc<Snapshot>> {
+        if self.session.position() != self.seen.0 {
+            let read = Snapshot::read(&self.database)?.unwrap_or_default();
+            self.seen = (self.session.position(), Arc::new(read));
+        }
+        Ok(self.seen.1.clone())
     }
 
     pub fn perform(&mut self, step: &Step) -> Played {
@@ -160,24 +167,42 @@ pub async fn open(
     SqliteStore::open_with_clock(OpenOptions { path, access }, Clock::new(move || clock.now())).await
 }
 
+/// The first is held up on its way to the disk until the others wait behind it: so they share a commit, every time.
 async fn insert_together(
     store: Arc<SqliteStore>,
     session: Arc<Session>,
     jobs: Vec<NewJob>,
     parts: &mut Vec<(String, usize)>,
 ) -> Result<Vec<Fact>, String> {
-    let mut calls = JoinSet::new();
-    for job in jobs {
+    let insert = |job: NewJob| {
         let (store, session) = (store.clone(), session.clone());
-        calls.spawn(async move {
+        async move {
             let key = format!("job {}", job.id);
             let answer = store.insert(vec![job]).await;
             (key, answer, session.position())
-        });
+        }
+    };
+    let mut jobs = jobs.into_iter();
+    let mut calls = Vec::new();
+    session.hold_up();
+    if let Some(first) = jobs.next() {
+        let first = tokio::spawn(insert(first));
+        tokio::select! {
+            () = session.somebody_waits() => {}
+            // It failed before it could write.
+            () = finished(&first) => {}
+        }
+        calls.push(first);
     }
+    for job in jobs {
+        calls.push(tokio::spawn(insert(job)));
+        // It stands in line as soon as it is polled.
+        tokio::task::yield_now().await;
+    }
+    session.release();
     let (mut facts, mut failures) = (Vec::new(), Vec::new());
-    while let Some(call) = calls.join_next().await {
-        let (key, answer, position) = call.map_err(|error| error.to_string())?;
+    for call in calls {
+        let (key, answer, position) = call.await.map_err(|error| error.to_string())?;
         match answer {
             Ok(Inserted::All) => {
                 facts.push(Fact::Is(key.clone(), None));
@@ -190,6 +215,12 @@ async fn insert_together(
     match failures.pop() {
         None => Ok(facts),
         Some(failure) => Err(failure),
+    }
+}
+
+async fn finished<T>(task: &tokio::task::JoinHandle<T>) {
+    while !task.is_finished() {
+        tokio::task::yield_now().await;
     }
 }
 

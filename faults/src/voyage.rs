@@ -46,9 +46,9 @@ impl Voyage {
             let position = session.position();
             let facts = played.answer.map_err(|why| format!("step {at}, {step:?}: {why}"))?;
             let before = last.clone();
+            // A look at a closed database would write its log anew.
             if play.is_open() {
-                let read = play.snapshot().map_err(|error| format!("step {at}, {step:?}: {error}"))?;
-                last = Arc::new(read.unwrap_or_default());
+                last = play.snapshot().map_err(|error| format!("step {at}, {step:?}: {error}"))?;
             }
             broken(&facts, &last).map_err(|fact| format!("step {at}, {step:?}: {fact:?} does not hold"))?;
             let changed = before != last;

@@ -104,11 +104,7 @@ struct History {
 impl History {
     fn step(&mut self, play: &mut Play, step: &Step) -> Result<(), String> {
         let played = play.perform(step);
-        // Nobody is there who could read past the fault: the next step will tell.
-        let after = match play.snapshot() {
-            Ok(after) => Arc::new(after.unwrap_or_default()),
-            Err(error) => return Err(format!("unreadable: {error}")),
-        };
+        let after = play.snapshot().map_err(|e| format!("unreadable: {e}"))?;
         if let Some((lost, _)) = played.parts.iter().find(|(key, _)| after.get(key).is_none()) {
             return Err(format!("{lost} was acknowledged, and is not there"));
         }
@@ -205,11 +201,11 @@ fn works_on(play: &mut Play) -> Result<(), String> {
     let job = queuectl_testing::given::job("afterwards");
     let facts = play.perform(&Step::Insert(vec![job])).answer?;
     play.perform(&Step::Exchange { settle: vec![], release: 0, want: 100 }).answer?;
-    let before = play.snapshot().map_err(|e| e.to_string())?.unwrap_or_default();
+    let before = play.snapshot().map_err(|e| e.to_string())?;
     broken(&facts, &before).map_err(|fact| format!("{fact:?} was acknowledged, and is not so"))?;
     play.perform(&Step::Close).answer?;
     play.perform(&Step::Open).answer?;
-    let after = play.snapshot().map_err(|e| e.to_string())?.unwrap_or_default();
+    let after = play.snapshot().map_err(|e| e.to_string())?;
     play.perform(&Step::Close).answer?;
     let differences = before.differences(&after);
     if !differences.is_empty() {

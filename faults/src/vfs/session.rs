@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 /// How long files may stay open after their store was dropped.
 const CLOSING_MAX: Duration = Duration::from_secs(60);
 
@@ -87,6 +89,8 @@ struct State {
     calls: u64,
     open: usize,
     failed: BTreeSet<Call>,
+    /// Whoever wants to write next waits until this is false again.
+    held_up: bool,
 }
 
 /// Watches the database in one directory from its begin until it is dropped.
@@ -94,7 +98,10 @@ struct State {
 pub struct Session {
     dir: PathBuf,
     state: Mutex<State>,
-    closed: Condvar,
+    /// Files were closed, or writers may go on.
+    changed: Condvar,
+    /// A writer waits.
+    waits: Notify,
 }
 
 static SESSIONS: Mutex<Vec<Weak<Session>>> = Mutex::new(Vec::new());
@@ -104,7 +111,8 @@ impl Session {
     /// nobody pulls the plug but we.
     pub fn begin(dir: &Path, trap: Option<Trap>) -> Arc<Session> {
         let state = Mutex::new(State { trap, ..State::default() });
-        let session = Arc::new(Session { dir: dir.to_owned(), state, closed: Condvar::new() });
+        let session =
+            Arc::new(Session { dir: dir.to_owned(), state, changed: Condvar::new(), waits: Notify::new() });
         let mut sessions = SESSIONS.lock().expect("no panic while it is held");
         sessions.retain(|session| session.strong_count() > 0);
         sessions.push(Arc::downgrade(&session));
@@ -148,7 +156,7 @@ impl Session {
 
     /// Waits until no file is open any more; false if that takes too long.
     pub fn wait_closed(&self) -> bool {
-        let waited = self.closed.wait_timeout_while(self.state(), CLOSING_MAX, |state| state.open > 0);
+        let waited = self.changed.wait_timeout_while(self.state(), CLOSING_MAX, |state| state.open > 0);
         !waited.expect("no panic while it is held").1.timed_out()
     }
 
@@ -162,7 +170,31 @@ impl Session {
 
     pub(super) fn closed(&self) {
         self.state().open -= 1;
-        self.closed.notify_all();
+        self.changed.notify_all();
+    }
+
+    /// The next one who wants to write waits, until [`Session::release`].
+    pub fn hold_up(&self) {
+        self.state().held_up = true;
+    }
+
+    /// Resolves once somebody waits.
+    pub async fn somebody_waits(&self) {
+        self.waits.notified().await;
+    }
+
+    pub fn release(&self) {
+        self.state().held_up = false;
+        self.changed.notify_all();
+    }
+
+    /// Somebody is about to lock the log for writing.
+    pub(super) fn before_writing(&self) {
+        let state = self.state();
+        if state.held_up {
+            self.waits.notify_one();
+            drop(self.changed.wait_while(state, |state| state.held_up));
+        }
     }
 
     /// Counts a call; true if it must fail, and whether that is because the disk is full.

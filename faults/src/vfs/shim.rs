@@ -16,6 +16,9 @@ const NAME: &CStr = c"queuectl-faults";
 pub const WITNESS: &CStr = c"queuectl-faults-witness";
 const OK: c_int = ffi::SQLITE_OK;
 
+/// The lock of a write-ahead log that its writer has.
+const WRITE_LOCK: c_int = 0;
+
 /// Of SQLite's memory for one of our files: this, then the wrapped file.
 #[repr(C)]
 struct Shim {
@@ -312,12 +315,15 @@ unsafe extern "C" fn shm_lock(
 ) -> c_int {
     // SAFETY: an open file of ours.
     unsafe {
-        let (wrapped, methods, watch) = parts(file);
+        let (wrapped, methods, mut watch) = parts(file);
         // SQLite does not ask whether a lock could be given back.
-        if flags & ffi::SQLITE_SHM_UNLOCK == 0
-            && let Some(code) = gate(watch, Call::ShmLock)
-        {
-            return code;
+        if flags & ffi::SQLITE_SHM_UNLOCK == 0 {
+            if let Some(code) = gate(watch.as_deref_mut(), Call::ShmLock) {
+                return code;
+            }
+            if let Some(watch) = watch.filter(|watch| offset == WRITE_LOCK && !watch.of_witness) {
+                watch.session.before_writing();
+            }
         }
         methods.xShmLock.expect("a file of shared memory")(wrapped, offset, count, flags)
     }

@@ -35,7 +35,7 @@ pub const FIGURE: Figure = Figure {
 const SIZES: [Size; 3] = [
     Size { more: 80, bulk: 20, command: 300 },
     Size { more: 60, bulk: 40, command: 1500 },
-    Size { more: 15, bulk: 400, command: 3000 },
+    Size { more: 8, bulk: 220, command: 16_000 },
 ];
 
 fn run(plan: &Plan) -> Outcome {
@@ -273,4 +273,43 @@ fn token(incarnation: &str, number: &str) -> Option<ClaimToken> {
     let incarnation: i64 = incarnation.parse().ok()?;
     let number: i64 = number.parse().ok()?;
     Some(ClaimToken { incarnation: Incarnation(incarnation as u64), number: number as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::{Entry, Kind, install};
+
+    fn record(size: Size) -> Voyage {
+        install();
+        Voyage::record(&script::write(&mut Dice::new(1, "R2 script", 0), size)).expect("nothing fails")
+    }
+
+    #[test]
+    fn a_disk_that_lies_about_its_syncs_is_found_out() {
+        let mut voyage = record(Size { more: 0, bulk: 5, command: 100 });
+        for entry in &mut voyage.log {
+            if let Entry::Sync { kind, .. } = *entry {
+                *entry = Entry::SyncFailed(kind);
+            }
+        }
+        let cut = voyage.log.len();
+        let lost = (0..10).filter(|trial| {
+            let image = Image::after(&voyage.log, Unsynced::Mixed, &mut Dice::new(1, "lies", *trial));
+            elsewhere(&voyage, cut, &image).is_err()
+        });
+        assert!(lost.count() > 0, "acknowledged changes are missed");
+    }
+
+    #[test]
+    fn the_largest_script_makes_sqlite_checkpoint_by_itself() {
+        let voyage = record(SIZES[2]);
+        let by_itself = voyage.marks.windows(2).filter(|pair| {
+            let moved = |entry: &Entry| matches!(entry, Entry::Write { kind: Kind::Database, .. });
+            let what = &pair[1].what;
+            let asked = ["Checkpoint", "Close", "Open"].iter().any(|name| what.ends_with(name));
+            !asked && voyage.log[pair[0].position..pair[1].position].iter().any(moved)
+        });
+        assert!(by_itself.count() > 0, "while a verb commits");
+    }
 }

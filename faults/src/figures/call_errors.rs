@@ -99,12 +99,15 @@ fn try_one(script: &[Step], trap: Trap, dice: &mut Dice, failed: &mut BTreeSet<C
 struct History {
     acknowledged: Arc<Snapshot>,
     failed: Vec<Step>,
+    /// The database after the last step, acknowledged or not.
+    seen: Arc<Snapshot>,
 }
 
 impl History {
     fn step(&mut self, play: &mut Play, step: &Step) -> Result<(), String> {
         let played = play.perform(step);
         let after = play.snapshot().map_err(|e| format!("unreadable: {e}"))?;
+        let before = std::mem::replace(&mut self.seen, after.clone());
         if let Some((lost, _)) = played.parts.iter().find(|(key, _)| after.get(key).is_none()) {
             return Err(format!("{lost} was acknowledged, and is not there"));
         }
@@ -117,12 +120,23 @@ impl History {
             }
             return Ok(());
         }
+        // Whoever is told of a failure takes it that nothing happened. The disk may hold it all the same; the store must
+        // not, but for the parts that were acknowledged.
+        let mut visible = before.differences(&after);
         if played.parts.is_empty() {
             self.failed.push(step.clone());
-            return self.explain(&after).map_err(|why| format!("it failed, and {why}"));
+        } else {
+            visible.retain(|key| !is_sum(key) && !played.parts.iter().any(|(part, _)| part == key));
+            self.acknowledged = after;
+            self.failed = vec![step.clone()];
         }
-        self.acknowledged = after;
-        self.failed = vec![step.clone()];
+        // A store is made in more than one commit.
+        if matches!(step, Step::Open) {
+            return Ok(());
+        }
+        if let Some(key) = visible.first() {
+            return Err(format!("it failed, and {key} is another"));
+        }
         Ok(())
     }
 
@@ -159,10 +173,15 @@ impl History {
     }
 }
 
+/// What is kept of all jobs together.
+fn is_sum(key: &str) -> bool {
+    ["counts ", "sequence ", "environment "].iter().any(|table| key.starts_with(table))
+}
+
 /// Whether a step may change this row.
 fn touches(step: &Step, key: &str) -> bool {
     let (table, row) = key.split_once(' ').unwrap_or((key, ""));
-    if ["counts", "sequence", "environment", "meta"].contains(&table) {
+    if is_sum(key) || table == "meta" {
         return true;
     }
     // Of an attempt and an output as well.

@@ -105,6 +105,7 @@ impl SqliteStore {
             schema::check_reader(&connection)?;
             if create {
                 schema::check_writer(&connection)?;
+                schema::keep_log(&connection)?;
                 schema::claim_identity(&connection, &path, clock.now())?;
             }
             Ok(true)
@@ -149,6 +150,7 @@ impl SqliteStore {
             refuse_second_name(path)?;
             schema::check_writer(&connection)
                 .and_then(|()| suspect::clear(&connection, path))
+                .and_then(|()| schema::keep_log(&connection))
                 .and_then(|()| schema::claim_identity(&connection, path, clock.now()))
                 .map_err(|failure| named(marked(failure.0), path))?;
             Writer::start(connection, home, run_dir, clock)

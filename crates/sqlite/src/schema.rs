@@ -54,18 +54,8 @@ pub fn create_or_migrate(connection: &Connection, path: &Path) -> Result<(), Fai
         return Ok(());
     }
     // Both hold only if they come before the log and the first table.
-    let mode: String = patiently(|| {
-        connection.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL")?;
-        connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-    })?;
-    if mode != "wal" {
-        return Err(Failure(StoreError::Unavailable {
-            what: format!(
-                "the file system keeps no write-ahead log (SQLite says `{mode}`); put the database on a local disk"
-            ),
-            source: None,
-        }));
-    }
+    patiently(|| connection.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL"))?;
+    keep_log(connection)?;
     let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     if is_there(&transaction)? {
         return Ok(());
@@ -79,6 +69,33 @@ pub fn create_or_migrate(connection: &Connection, path: &Path) -> Result<(), Fai
     )?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Makes the database keep a write-ahead log, if it does not: with a rollback journal a full sync does not cover the
+/// journal's end, and a power cut can undo a commit.
+pub fn keep_log(connection: &Connection) -> Result<(), Failure> {
+    if journal_mode(connection, "PRAGMA journal_mode")? == "wal" {
+        return Ok(());
+    }
+    let mode = journal_mode(connection, "PRAGMA journal_mode = WAL")?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    Err(Failure(StoreError::Unavailable {
+        what: format!(
+            "the file system keeps no write-ahead log (SQLite says `{mode}`); put the database on a local disk"
+        ),
+        source: None,
+    }))
+}
+
+/// Runs to the statement's end: the change is committed after its row is out, and can fail there.
+fn journal_mode(connection: &Connection, sql: &str) -> Result<String, Failure> {
+    Ok(patiently(|| {
+        let modes =
+            connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
+        modes.into_iter().next().ok_or(rusqlite::Error::QueryReturnedNoRows)
+    })?)
 }
 
 /// Refuses a schema that this binary may not read.

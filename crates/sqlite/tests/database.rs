@@ -51,6 +51,20 @@ async fn many_make_it_at_once_and_use_it_together() {
 }
 
 #[tokio::test]
+async fn a_store_that_lost_its_write_ahead_log_gets_it_back() {
+    let (_dir, path) = place();
+    open(&path).await;
+    let mode = |sql: &str| -> String {
+        let connection = Connection::open(&path).expect("it opens");
+        connection.query_row(sql, [], |row| row.get(0)).expect("a mode")
+    };
+    // As a store was left that met an error while it was made.
+    assert_eq!(mode("PRAGMA journal_mode = DELETE"), "delete");
+    open(&path).await;
+    assert_eq!(mode("PRAGMA journal_mode"), "wal", "without it a power cut can undo a synced commit");
+}
+
+#[tokio::test]
 async fn a_reader_makes_nothing() {
     let (dir, path) = place();
     let options = OpenOptions { path, access: Access::ReadOnlyIfExists };

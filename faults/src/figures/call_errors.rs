@@ -113,6 +113,10 @@ impl History {
         }
         if let Ok(facts) = &played.answer {
             broken(facts, &after).map_err(|fact| format!("{fact:?} was acknowledged, and is not so"))?;
+            if !writes(step) && *self.acknowledged != Snapshot::default() {
+                // Whoever comes anew may find what was refused before: the disk has it, though nobody promised.
+                return self.explain(&after);
+            }
             if self.acknowledged != after {
                 // Its commit took the place in the log of whatever had failed before.
                 self.acknowledged = after;
@@ -171,6 +175,11 @@ impl History {
             steps.join(", ")
         ))
     }
+}
+
+/// Whether an acknowledgement of this step promises that something lasts.
+fn writes(step: &Step) -> bool {
+    !matches!(step, Step::Open | Step::Close | Step::Wait(_) | Step::Checkpoint(_))
 }
 
 /// What is kept of all jobs together.

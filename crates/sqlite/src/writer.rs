@@ -87,24 +87,7 @@ impl Writer {
         &self,
         operation: impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<T>, Failure> + Send + 'static,
     ) -> StoreResult<T> {
-        let (sender, receiver) = oneshot::channel();
-        let boxed: Operation = Box::new(move |turn| {
-            let (result, error) = match turn {
-                Ok((connection, rings)) => match in_savepoint(connection, rings, operation) {
-                    Ok(value) => (Some(value), None),
-                    Err(error) => (None, Some(error)),
-                },
-                Err(error) => (None, Some(error)),
-            };
-            Box::new(move |commit| {
-                let answer = match (result, error) {
-                    (Some(value), _) => commit.map(|()| value),
-                    (None, error) => Err(error.unwrap_or_else(gone)),
-                };
-                // The caller may have given up; the transaction stands all the same.
-                let _ = sender.send(answer);
-            })
-        });
+        let (boxed, receiver) = boxed(operation);
         self.submit(Order::Write(boxed)).await?;
         receiver.await.map_err(|_| gone())?
     }
@@ -126,6 +109,38 @@ impl Writer {
                 if sent.unwrap_or(false) { Ok(()) } else { Err(gone()) }
             }
         }
+    }
+}
+
+/// An operation for the thread, and where its answer will be.
+fn boxed<T: Send + 'static>(
+    operation: impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<T>, Failure> + Send + 'static,
+) -> (Operation, oneshot::Receiver<StoreResult<T>>) {
+    let (sender, receiver) = oneshot::channel();
+    let boxed: Operation = Box::new(move |turn| {
+        let (result, error) = match turn {
+            Ok((connection, rings)) => match in_savepoint(connection, rings, operation) {
+                Ok(value) => (Some(value), None),
+                Err(error) => (None, Some(error)),
+            },
+            Err(error) => (None, Some(error)),
+        };
+        Box::new(move |commit| {
+            let answer = match (result, error) {
+                (Some(value), _) => commit.map(|()| value),
+                (None, error) => Err(error.unwrap_or_else(gone)),
+            };
+            // The caller may have given up; the transaction stands all the same.
+            let _ = sender.send(answer);
+        })
+    });
+    (boxed, receiver)
+}
+
+fn undone() -> StoreError {
+    StoreError::Unavailable {
+        what: "the transaction was undone by an error of another request; nothing was changed".to_owned(),
+        source: None,
     }
 }
 
@@ -195,8 +210,12 @@ impl Desk {
             refuse_all(group, &error);
             return Ok(());
         }
-        let replies: Vec<Reply> =
-            group.into_iter().map(|operation| operation(Ok((connection, &mut rings)))).collect();
+        let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
+        for operation in group {
+            // An error may have undone everything; what ran now would be a transaction of its own, and nobody would know.
+            let turn = if connection.is_autocommit() { Err(undone()) } else { Ok((connection, &mut rings)) };
+            replies.push(operation(turn));
+        }
         let Err(error) = connection.execute_batch("COMMIT") else {
             // Only what is in the file that others find is acknowledged.
             if let Err(error) = self.home.check() {
@@ -293,10 +312,7 @@ fn in_savepoint<T>(
     };
     // A full disk may have rolled back the whole transaction already: then there is no savepoint left to end.
     if connection.is_autocommit() {
-        return Err(answer.err().unwrap_or_else(|| StoreError::Unavailable {
-            what: "the transaction was undone by an error of another request; nothing was changed".to_owned(),
-            source: None,
-        }));
+        return Err(answer.err().unwrap_or_else(undone));
     }
     if keep {
         *rings = wanted;
@@ -325,4 +341,50 @@ fn again(error: &rusqlite::Error) -> StoreError {
         other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
     };
     Failure::from(copy).0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(number: i64) -> impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<()>, Failure> {
+        move |connection, _| {
+            connection.execute("INSERT INTO t VALUES (?)", [number])?;
+            Ok(Verdict::Keep(()))
+        }
+    }
+
+    #[test]
+    fn what_shares_an_undone_transaction_is_told_so_and_is_not_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("queue.db");
+        let connection = Connection::open(&path).expect("a database");
+        let made = connection.execute_batch(
+            "CREATE TABLE meta (version INTEGER, min_writer INTEGER); INSERT INTO meta VALUES (1, 1);
+             CREATE TABLE t (x INTEGER)",
+        );
+        made.expect("tables");
+        let (before, mut told_before) = boxed(insert(1));
+        // As SQLite does by itself when the disk reports an error.
+        let (failing, mut told) = boxed(|connection: &Connection, _: &mut Rings| {
+            connection.execute_batch("ROLLBACK")?;
+            Err::<Verdict<()>, _>(Failure(gone()))
+        });
+        let (after, mut told_after) = boxed(insert(2));
+        let desk = Desk {
+            connection,
+            home: Home::of(&path).expect("its home"),
+            run_dir: dir.path().join("run"),
+            clock: Clock::system(),
+            frames: Arc::default(),
+        };
+        desk.commit_group(vec![before, failing, after]).expect("others may go on");
+        for answer in [&mut told_before, &mut told, &mut told_after] {
+            assert!(answer.try_recv().expect("an answer").is_err());
+        }
+        let there: i64 =
+            desk.connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("a count");
+        assert_eq!(there, 0, "who is told of a failure tries again");
+        assert!(desk.connection.is_autocommit());
+    }
 }

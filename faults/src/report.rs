@@ -121,3 +121,42 @@ impl Finished {
             .map_err(|error| format!("{}: {error}", self.file.display()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(figure: &str, passed: bool) -> Line {
+        let (figure, profile) = (figure.to_owned(), "short".to_owned());
+        Line { figure, profile, seed: 7, trials: 3, result: "0 of 3 wrong".to_owned(), passed }
+    }
+
+    #[test]
+    fn a_documents_section_gets_the_new_rows_and_keeps_the_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let document = dir.path().join("reliability.md");
+        fs::write(&document, format!("before\n{BEGIN}{END}\nafter\n")).expect("written");
+        write(&document, &[line("R13", true)]).expect("it has the section");
+        write(&document, &[line("R2", false)]).expect("it still has");
+        let text = fs::read_to_string(&document).expect("it is there");
+        assert!(text.starts_with("before\n") && text.ends_with(&format!("{END}\nafter\n")), "{text}");
+        let rows: Vec<&str> = text.lines().filter(|row| row.starts_with("| R")).collect();
+        assert_eq!(rows.len(), 2, "{text}");
+        assert!(rows[0].starts_with("| R2 |") && rows[0].ends_with("| FAIL |"), "{text}");
+        assert!(rows[1].starts_with("| R13 |") && rows[1].ends_with("| pass |"), "{text}");
+    }
+
+    #[test]
+    fn a_figure_that_passed_before_is_known_by_its_profile_and_seed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("finished");
+        let finished = Finished::load(&file).expect("nothing yet");
+        finished.add(&line("R2", true)).expect("written");
+        finished.add(&line("R13", false)).expect("written");
+        let finished = Finished::load(&file).expect("it is there");
+        assert_eq!(finished.find("R2", "short", 7), Some(&line("R2", true)));
+        assert_eq!(finished.find("R2", "long", 7), None);
+        assert_eq!(finished.find("R2", "short", 8), None);
+        assert_eq!(finished.find("R13", "short", 7), None, "what failed runs again");
+    }
+}

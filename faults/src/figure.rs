@@ -63,5 +63,9 @@ impl Figure {
 }
 
 /// All figures, in the order of the table.
-pub const FIGURES: &[Figure] =
-    &[figures::power_cut::FIGURE, figures::call_errors::FIGURE, figures::damage::FIGURE];
+pub const FIGURES: &[Figure] = &[
+    figures::power_cut::FIGURE,
+    figures::call_errors::FIGURE,
+    figures::failed_sync::FIGURE,
+    figures::damage::FIGURE,
+];

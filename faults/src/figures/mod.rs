@@ -2,4 +2,5 @@
 
 pub mod call_errors;
 pub mod damage;
+pub mod failed_sync;
 pub mod power_cut;

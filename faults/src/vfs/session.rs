@@ -86,7 +86,7 @@ pub struct Trap {
 struct State {
     log: Vec<Entry>,
     trap: Option<Trap>,
-    calls: u64,
+    calls: Vec<Call>,
     open: usize,
     failed: BTreeSet<Call>,
     /// Whoever wants to write next waits until this is false again.
@@ -141,7 +141,12 @@ impl Session {
 
     /// Storage calls so far.
     pub fn calls(&self) -> u64 {
-        self.state().calls
+        self.state().calls.len() as u64
+    }
+
+    /// Which of the calls so far were of this kind, counted from 1.
+    pub fn calls_of(&self, kind: Call) -> Vec<u64> {
+        (1..).zip(&self.state().calls).filter(|(_, call)| **call == kind).map(|(number, _)| number).collect()
     }
 
     /// The kinds of calls that were failed.
@@ -200,12 +205,13 @@ impl Session {
     /// Counts a call; true if it must fail, and whether that is because the disk is full.
     pub(super) fn fails(&self, call: Call) -> Option<bool> {
         let mut state = self.state();
-        state.calls += 1;
+        state.calls.push(call);
+        let made = state.calls.len() as u64;
         let trap = state.trap?;
         let hit = if trap.persistent {
-            state.calls >= trap.at && (!trap.full || call == Call::Write)
+            made >= trap.at && (!trap.full || call == Call::Write)
         } else {
-            state.calls == trap.at
+            made == trap.at
         };
         if !hit {
             return None;

@@ -118,6 +118,8 @@ struct Keeper {
     control: u64,
     /// Which file the guard was in the beginning.
     guarded: Option<(u64, u64)>,
+    /// At the last look the guard or the lock was not where it should be.
+    missing: bool,
     /// When to look again whether this keeper is still known to anybody.
     guard_at: u64,
     /// By TERM, HUP or INT: the machine goes down, or somebody wants this keeper to end. It ends when its worker says.
@@ -172,6 +174,7 @@ impl Keeper {
             worker: Worker::Here,
             control: FIRST_WORKER,
             guarded,
+            missing: false,
             guard_at: 0,
             told_to_stop: false,
             peers: HashMap::from([(FIRST_WORKER, control)]),

@@ -72,10 +72,17 @@ impl Keeper {
         // Also if another file has its name now: what runs here is nothing to that one.
         let gone = self.options.guard.as_deref().is_some_and(|guard| identity(guard) != self.guarded);
         let why = match (lock.is_in_place(), gone) {
-            (true, false) => return,
+            (true, false) => {
+                self.missing = false;
+                return;
+            }
             (false, _) => "its lock file has gone; whoever finds its jobs will take them for lost",
             (true, true) => "the database has gone",
         };
+        // At the second look: what was moved by mistake may come back at once.
+        if !std::mem::replace(&mut self.missing, true) {
+            return;
+        }
         self.log("ends its jobs", &io::Error::other(why));
         self.kill_all();
     }

@@ -78,7 +78,8 @@ pub fn keep_log(connection: &Connection) -> Result<(), Failure> {
         return Ok(());
     }
     let mode = journal_mode(connection, "PRAGMA journal_mode = WAL")?;
-    if mode == "wal" {
+    // What cannot be written at all is told of by the first write.
+    if mode == "wal" || connection.is_readonly(rusqlite::MAIN_DB)? {
         return Ok(());
     }
     Err(Failure(StoreError::Unavailable {

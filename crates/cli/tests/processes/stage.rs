@@ -133,7 +133,7 @@ impl Drop for Stage {
     }
 }
 
-fn has_ended(pid: u32) -> bool {
+pub fn has_ended(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 

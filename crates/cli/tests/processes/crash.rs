@@ -140,6 +140,39 @@ fn everything_survives_a_restart_of_everything() {
 }
 
 #[test]
+fn a_drain_waits_for_whoever_is_giving_back_what_a_dead_keeper_ran() {
+    let mut stage = Stage::new();
+    let worker = stage.start_worker(&[]);
+    stage.enqueue("a", &watchful(&stage, "a"));
+    until("it runs", || begun(&stage, "a") == 1);
+    let keeper = keeper_of(worker);
+    signal(worker, KILL);
+    signal(keeper, KILL);
+    stage.await_worker(worker);
+    until("the keeper is gone", || has_ended(keeper));
+    std::fs::write(stage.path("go-a"), "").expect("written");
+    // Somebody who has come first, and takes his time.
+    let entries = std::fs::read_dir(stage.path("queue.db.run")).expect("a run directory");
+    let names = entries.map(|entry| entry.expect("an entry").path());
+    let is_lock = |path: &std::path::PathBuf| path.to_string_lossy().ends_with(".lock");
+    let lock =
+        names.filter(is_lock).find(|path| path.to_string_lossy().contains("keeper-")).expect("its lock");
+    let heir = std::fs::File::open(lock).expect("readable");
+    heir.try_lock().expect("nobody has it");
+    stage.enqueue("b", "true");
+    let drainer = stage.start_worker(&["--drain"]);
+    stage.until_state("b", "completed");
+    // Drained but for that.
+    for _ in 0..10 {
+        assert_eq!(stage.state("a"), "processing");
+        assert!(!has_ended(drainer), "{}", stage.log());
+    }
+    drop(heir);
+    assert_eq!(stage.await_worker(drainer), Some(0));
+    assert_eq!((stage.state("a"), stage.lines("done").len()), ("completed".to_owned(), 1));
+}
+
+#[test]
 fn a_keeper_that_is_told_to_stop_is_replaced() {
     let mut stage = Stage::new();
     stage.enqueue("long", "touch begun; until [ -e go ]; do sleep 0.05; done");

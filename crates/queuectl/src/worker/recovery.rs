@@ -4,6 +4,7 @@
 //! the finder anywhere between leaves it to the next one.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,20 +38,20 @@ impl Recovery {
     }
 
     /// Takes over from every keeper and worker of this run directory that has died. What fails is logged and tried
-    /// again with the next pass.
-    pub async fn recover_dead(&self) {
+    /// again with the next pass. False if somebody else is just doing it, so that jobs may come back.
+    pub async fn recover_dead(&self) -> bool {
         let _gate = self.gate.lock().await;
-        let client = &self.client;
+        let (client, mut all) = (&self.client, true);
         let entries = match rundir::list(&client.place().run_dir) {
             Ok(entries) => entries,
             Err(error) => {
                 warn!(%error, "cannot look for dead workers");
-                return;
+                return true;
             }
         };
         for entry in entries {
             let result = match entry.kind {
-                Kind::Keeper => recover_keeper(client, &entry.id).await,
+                Kind::Keeper => recover_keeper(client, &entry.id).await.map(|done| all &= done),
                 Kind::Worker => bury_worker(client, &entry.id).await,
                 // Its batch is looked for in the store.
                 Kind::Loader => Ok(()),
@@ -59,6 +60,7 @@ impl Recovery {
                 warn!(id = %entry.id, %error, "cannot recover what a dead process left; trying again");
             }
         }
+        all
     }
 
     /// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive.
@@ -96,15 +98,21 @@ async fn bury_worker(client: &Client, id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-async fn recover_keeper(client: &Client, id: &str) -> Result<(), Error> {
+/// False if somebody else is just doing it.
+async fn recover_keeper(client: &Client, id: &str) -> Result<bool, Error> {
     let run_dir = client.place().run_dir;
     let failed = |source| Error::File { doing: "take over from a keeper in", path: run_dir.clone(), source };
-    let Some(estate) = try_take(&run_dir, id).map_err(failed)? else { return Ok(()) };
+    let Some(estate) = try_take(&run_dir, id).map_err(failed)? else {
+        // A keeper that lives listens; whoever holds a dead one's lock does not.
+        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+        return Ok(!rundir::connect(&run_dir, id).is_err_and(refused));
+    };
     let claims = client.store.claims_of(id).await?;
     if !claims.is_empty() {
         give_back(client, id, claims, Some(&estate)).await?;
     }
-    estate.remove().map_err(failed)
+    estate.remove().map_err(failed)?;
+    Ok(true)
 }
 
 /// Sweeps, then settles every claim of a dead owner.

@@ -26,6 +26,8 @@ use crate::error::Error;
 const SYNCING_MAX: usize = 1024;
 /// Of standard error, looked at for the last line, in bytes.
 const TAIL_BYTES: usize = 4096;
+/// How long until a drained worker asks again whether somebody else has given back what a dead keeper ran.
+const HEIR_PAUSE: Duration = Duration::from_millis(20);
 /// Keepers that may die one after the other, without an attempt that ended between, before the worker gives up.
 const KEEPER_DEATHS_MAX: u32 = 5;
 
@@ -100,7 +102,9 @@ impl Turns {
                     break;
                 }
                 // Drained, unless a dead keeper still holds jobs that would come back.
-                self.recovery.recover_dead().await;
+                while !self.recovery.recover_dead().await {
+                    tokio::time::sleep(HEIR_PAUSE).await;
+                }
                 self.confirmed = true;
                 event = Event::Rang;
                 continue;
@@ -115,7 +119,9 @@ impl Turns {
             Some(link) if self.machine.leaves_running() => link.hand_over().await,
             Some(link) => link.leave().await,
             // What the lost keeper ran is settled before this worker goes.
-            None => self.recovery.recover_dead().await,
+            None => {
+                self.recovery.recover_dead().await;
+            }
         }
         self.report.settled += self.household.settled();
         if let Some(what) = self.closed {

@@ -71,8 +71,11 @@ pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
 /// How often a worker with running jobs asks the store for cancels even if nobody rang.
 pub const RUNNING_POLL_MAX: Duration = Duration::from_secs(1);
-/// Claiming pauses this long after jobs could not be started for reasons of our own.
-pub const SPAWN_PAUSE: Duration = Duration::from_secs(1);
+/// Claiming pauses this long after a job could not be started for reasons of our own, twice as long after the next
+/// pause that does not help, and so on.
+pub const SPAWN_PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// The longest such pause.
+pub const SPAWN_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a worker that is to stop waits for a store that cannot be used before it leaves the outcomes in the spool.
 pub const STOPPING_STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a worker waits for a keeper's first word.
@@ -138,6 +141,10 @@ pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024;
 pub const KILL_GRACE_DEFAULT: Duration = Duration::from_secs(10);
 /// After KILL the keeper looks this often for what is left of a tree.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
+/// A program that somebody has open for writing is tried so often before its job counts as one that cannot start.
+pub const TEXT_BUSY_TRIES_MAX: u32 = 8;
+/// Between the first two of those tries; then twice as long each time, a second and a quarter in all.
+pub const TEXT_BUSY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// Passes of a sweep before it gives up and reports what would not die.
 pub const SWEEP_PASSES_MAX: usize = 500;
 /// A child that dies by TERM, HUP, INT or KILL this long before the keeper itself is told to stop was interrupted.

@@ -21,6 +21,7 @@ mod poll;
 mod program;
 mod requests;
 mod start;
+mod text_busy;
 mod tree;
 
 use crate::clock::now_boot_ms;
@@ -46,6 +47,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use text_busy::Waiting;
 use tree::Unmarked;
 
 /// The serial number of the connection to the worker that started this keeper.
@@ -128,6 +130,8 @@ struct Keeper {
     attempts: BTreeMap<u64, Attempt>,
     by_claim: HashMap<ClaimKey, u64>,
     by_pid: HashMap<i32, u64>,
+    /// Not started yet, because their programs are being written.
+    waiting: BTreeMap<ClaimKey, Waiting>,
     /// Of peers and attempts; never used twice.
     next_serial: u64,
     /// Output of attempts that have ended, to be followed.
@@ -181,6 +185,7 @@ impl Keeper {
             attempts: BTreeMap::new(),
             by_claim: HashMap::new(),
             by_pid: HashMap::new(),
+            waiting: BTreeMap::new(),
             next_serial: FIRST_WORKER + 1,
             ended: HashMap::new(),
             settled: VecDeque::new(),
@@ -214,6 +219,7 @@ impl Keeper {
             self.reap();
         }
         self.advance(children);
+        self.start_waiting();
         self.feed_followers();
         self.flush();
         Ok(())
@@ -224,8 +230,9 @@ impl Keeper {
             return Some(0);
         }
         let deadlines = self.attempts.values().filter_map(Attempt::deadline);
-        let guard_at = (!self.attempts.is_empty()).then_some(self.guard_at);
-        let next = deadlines.chain(self.listen_again_at).chain(guard_at).min()?;
+        let guard_at = self.has_work().then_some(self.guard_at);
+        let waiting = self.waiting.values().map(|waiting| waiting.at);
+        let next = deadlines.chain(self.listen_again_at).chain(guard_at).chain(waiting).min()?;
         // The kernel's timer stops while the machine sleeps, the clock does not.
         Some(next.saturating_sub(now_boot_ms()).min(KEEPER_TURN_MAX.as_millis() as u64))
     }
@@ -233,7 +240,7 @@ impl Keeper {
     fn is_done(&self) -> bool {
         let told_all = self.peers.get(&self.control).is_none_or(|control| control.backlog() == 0);
         // Told to stop, it can be of no more use: its worker starts another, or stops as well.
-        (self.worker != Worker::Here || self.told_to_stop) && self.attempts.is_empty() && told_all
+        (self.worker != Worker::Here || self.told_to_stop) && !self.has_work() && told_all
     }
 
     /// Leaves nothing behind, except what somebody has yet to settle.

@@ -2,7 +2,7 @@
 
 use super::{Keeper, Worker};
 use crate::clock::now_boot_ms;
-use crate::protocol::{End, Event, Interruption, OnCrash};
+use crate::protocol::{ClaimKey, End, Event, Interruption, OnCrash};
 use crate::rundir::{self, HeldLock};
 use queuectl_core::limits::KEEPER_TURN_MAX;
 use std::io;
@@ -29,7 +29,7 @@ impl Keeper {
     /// From now on anybody may adopt this keeper. Childless, it ends instead.
     pub(super) fn be_orphaned(&mut self) {
         self.worker = Worker::Lost;
-        if !self.attempts.is_empty()
+        if self.has_work()
             && let Err(error) = rundir::mark_orphan(&self.options.run_dir, &self.options.id)
         {
             // Nobody will look for it, but what it runs ends, and is settled from the spool.
@@ -44,12 +44,12 @@ impl Keeper {
 
     /// Whoever asks becomes the worker, if there is none. One at a time: this thread decides.
     pub(super) fn be_adopted(&mut self, serial: u64) -> Result<(), ()> {
-        if self.worker != Worker::Lost || self.attempts.is_empty() {
+        if self.worker != Worker::Lost || !self.has_work() {
             return Err(());
         }
         let unsettled = self.journal.unsettled();
-        let running: Vec<_> = self.by_claim.keys().copied().collect();
-        let lost = |(claim, exit): &(_, Option<_>)| exit.is_none() && !self.by_claim.contains_key(claim);
+        let running: Vec<ClaimKey> = self.by_claim.keys().chain(self.waiting.keys()).copied().collect();
+        let lost = |(claim, exit): &(_, Option<_>)| exit.is_none() && !running.contains(claim);
         let lost = unsettled.iter().filter(|one| lost(one)).map(|(claim, _)| *claim).collect();
         (self.worker, self.control) = (Worker::Here, serial);
         if let Err(error) = rundir::unmark_orphan(&self.options.run_dir, &self.options.id) {
@@ -65,7 +65,7 @@ impl Keeper {
     /// Once a second: a keeper that nobody can find any more, or whose database has gone, ends what it runs.
     pub(super) fn look_after_itself(&mut self, lock: &HeldLock) {
         let now = now_boot_ms();
-        if self.attempts.is_empty() || now < self.guard_at {
+        if !self.has_work() || now < self.guard_at {
             return;
         }
         self.guard_at = now + KEEPER_TURN_MAX.as_millis() as u64;
@@ -89,6 +89,7 @@ impl Keeper {
 
     fn kill_all(&mut self) {
         let end = End::Interrupted { cause: Interruption::WorkerLost };
+        self.give_waiting_back("its worker has gone");
         for attempt in self.attempts.keys().copied().collect::<Vec<_>>() {
             self.end(attempt, &end, 0);
         }

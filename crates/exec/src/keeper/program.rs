@@ -92,6 +92,11 @@ pub(super) fn could_not_start(start: &Start, failed: SpawnError) -> End {
     End::CouldNotStart { message: format!("{what}: {}", plain(failed.errno)), ours }
 }
 
+/// Somebody has the program, or what interprets it, open for writing.
+pub(super) fn is_text_busy(failed: SpawnError) -> bool {
+    failed.step == Step::Exec && failed.errno == Errno::TXTBSY
+}
+
 /// For lack of something that the machine may have again in a moment.
 fn is_ours(errno: Errno) -> bool {
     [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno)

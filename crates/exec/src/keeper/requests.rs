@@ -95,9 +95,10 @@ impl Keeper {
             // Only the worker gives orders.
             Request::Adopt => return self.be_adopted(serial).map_err(|()| Hopeless),
             _ if serial != self.control => return Err(Hopeless),
-            Request::Start(start) => self.start(&start),
+            Request::Start(start) => self.start(start),
             Request::Stop { claim, reason, grace_ms } => {
-                if let Some(&attempt) = self.by_claim.get(&claim) {
+                if self.stop_waiting(claim, reason) {
+                } else if let Some(&attempt) = self.by_claim.get(&claim) {
                     self.end(attempt, &End::Stopped { reason }, grace_ms);
                 }
             }

@@ -3,7 +3,7 @@
 use super::Keeper;
 use super::attempt::Attempt;
 use super::poll::{Interest, Token};
-use super::program::{could_not_start, no_pipes, plan};
+use super::program::{could_not_start, is_text_busy, no_pipes, plan};
 use crate::clock::now_boot_ms;
 use crate::output::{Output, captured_nothing};
 use crate::procfs::process;
@@ -18,6 +18,13 @@ use std::os::fd::OwnedFd;
 /// Attempts that run at once, at most.
 const ATTEMPTS_MAX: usize = SLOTS_MAX + PREFETCH_MAX;
 
+/// Why there is none.
+enum NotSpawned {
+    /// Somebody has the program open for writing.
+    TextBusy(End),
+    Failed(End),
+}
+
 /// A process that runs, and our ends of its pipes.
 struct Spawned {
     pid: i32,
@@ -26,9 +33,10 @@ struct Spawned {
 }
 
 impl Keeper {
-    pub(super) fn start(&mut self, start: &Start) {
+    pub(super) fn start(&mut self, start: Box<Start>) {
         let claim = start.claim;
-        if self.by_claim.contains_key(&claim) || self.ended.contains_key(&claim) {
+        let known = self.by_claim.contains_key(&claim) || self.ended.contains_key(&claim);
+        if known || self.waiting.contains_key(&claim) {
             // A claim runs once, whatever the worker says.
             return self.log("asked to start again", &io::Error::other(claim.to_string()));
         }
@@ -39,9 +47,15 @@ impl Keeper {
             let message = format!("cannot write the spool: {error}");
             return self.refuse(claim, End::CouldNotStart { message, ours: true });
         }
-        match self.spawn(start) {
-            Ok(spawned) => self.started(start, spawned),
-            Err(end) => self.refuse(claim, end),
+        self.try_to_start(start, 1);
+    }
+
+    /// For the `tries`-th time. The intent is in the spool.
+    pub(super) fn try_to_start(&mut self, start: Box<Start>, tries: u32) {
+        match self.spawn(&start) {
+            Ok(spawned) => self.started(&start, spawned),
+            Err(NotSpawned::TextBusy(end)) => self.put_off(start, tries, end),
+            Err(NotSpawned::Failed(end)) => self.refuse(start.claim, end),
         }
     }
 
@@ -49,18 +63,23 @@ impl Keeper {
         if self.told_to_stop {
             return Some("the keeper is shutting down".to_owned());
         }
-        (self.attempts.len() >= ATTEMPTS_MAX).then(|| format!("{ATTEMPTS_MAX} attempts run already"))
+        (self.attempts.len() + self.waiting.len() >= ATTEMPTS_MAX)
+            .then(|| format!("{ATTEMPTS_MAX} attempts run already"))
     }
 
-    fn spawn(&self, start: &Start) -> Result<Spawned, End> {
+    fn spawn(&self, start: &Start) -> Result<Spawned, NotSpawned> {
+        let no_pipes = |errno| NotSpawned::Failed(no_pipes(errno));
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(no_pipes);
         let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe()?, pipe()?);
-        let plan = plan(start, &self.common, stdout_theirs, stderr_theirs)?;
+        let plan = plan(start, &self.common, stdout_theirs, stderr_theirs).map_err(NotSpawned::Failed)?;
         // Only our ends: a job need not cope with writes that would block.
         for ours in [&stdout, &stderr] {
             rustix::fs::fcntl_setfl(ours, OFlags::NONBLOCK).map_err(no_pipes)?;
         }
-        let pid = self.spawner.spawn(plan).map_err(|failed| could_not_start(start, failed))?;
+        let pid = self.spawner.spawn(plan).map_err(|failed| {
+            let end = could_not_start(start, failed);
+            if is_text_busy(failed) { NotSpawned::TextBusy(end) } else { NotSpawned::Failed(end) }
+        })?;
         Ok(Spawned { pid, stdout, stderr })
     }
 
@@ -120,7 +139,7 @@ impl Keeper {
     }
 
     /// Nothing ran: that is an outcome like others.
-    fn refuse(&mut self, claim: ClaimKey, end: End) {
+    pub(super) fn refuse(&mut self, claim: ClaimKey, end: End) {
         let record = ExitRecord {
             claim,
             end,

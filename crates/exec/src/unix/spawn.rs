@@ -235,6 +235,7 @@ unsafe fn prepare(shared: &Shared) -> Result<(), (Step, i32)> {
 /// Tries one candidate after the other as `execvp` does. Returns the error, as success does not return.
 unsafe fn execute(shared: &Shared) -> i32 {
     let mut denied = false;
+    let mut last = libc::ENOENT;
     let mut candidate = shared.candidates;
     // SAFETY: see `child`; `shell_argv` has a place for the script at its second position.
     unsafe {
@@ -248,13 +249,20 @@ unsafe fn execute(shared: &Shared) -> i32 {
             }
             match error {
                 libc::EACCES => denied = true,
-                libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+                libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => last = error,
                 other => return other,
             }
             candidate = candidate.add(1);
         }
     }
-    if denied { libc::EACCES } else { libc::ENOENT }
+    // SAFETY: as above; the list is not empty.
+    let looked_up = unsafe { !(*shared.candidates.add(1)).is_null() };
+    match (denied, looked_up) {
+        (true, _) => libc::EACCES,
+        (false, true) => libc::ENOENT,
+        // The one path that was named says best what is wrong with it.
+        (false, false) => last,
+    }
 }
 
 fn errno() -> i32 {

@@ -1,5 +1,7 @@
 //! What happens to a worker and what it does about it: the closed sets that the step machine maps one to the other.
 
+use std::time::Duration;
+
 use queuectl_core::store::{ExchangeReply, ExchangeRequest, StopMode, StoreError};
 use queuectl_exec::protocol::{Event as KeeperEvent, ExitRecord, Request};
 
@@ -75,5 +77,6 @@ pub enum Report {
     },
     SpawnPaused {
         why: String,
+        pause: Duration,
     },
 }

@@ -100,6 +100,8 @@ pub struct Machine {
     store_failing_since: u64,
     store_pause_until: u64,
     spawn_pause_until: u64,
+    /// Pauses in a row that did not help.
+    spawn_pauses: u32,
     prefetch: Prefetch,
 }
 
@@ -129,6 +131,7 @@ impl Machine {
             store_failing_since: 0,
             store_pause_until: 0,
             spawn_pause_until: 0,
+            spawn_pauses: 0,
             prefetch: Prefetch::default(),
         }
     }
@@ -258,6 +261,7 @@ impl Machine {
         {
             held.phase = Phase::Running;
             held.since = now;
+            self.spawn_pauses = 0;
         }
     }
 
@@ -275,11 +279,8 @@ impl Machine {
             return;
         }
         if let End::CouldNotStart { message, ours: true } = &record.end {
-            if now >= self.spawn_pause_until {
-                actions.push(Action::Report(Report::SpawnPaused { why: message.clone() }));
-            }
+            self.pause_claiming(message, now, actions);
             actions.push(Action::Keeper(Request::Settled { claims: vec![record.claim] }));
-            self.spawn_pause_until = now + ms(limits::SPAWN_PAUSE);
             self.release(token);
             // Nor would those that were claimed ahead start.
             self.release_waiting();
@@ -296,6 +297,18 @@ impl Machine {
             self.settles_since = now;
         }
         self.settles.push(settle_for(&held.claim, &facts, &self.settings));
+    }
+
+    /// Others that were started together fail together: that is one pause.
+    fn pause_claiming(&mut self, why: &str, now: u64, actions: &mut Vec<Action>) {
+        if now < self.spawn_pause_until {
+            return;
+        }
+        let longer = limits::SPAWN_PAUSE_FIRST * (1 << self.spawn_pauses.min(16));
+        let pause = longer.min(limits::SPAWN_PAUSE_MAX);
+        self.spawn_pauses += 1;
+        self.spawn_pause_until = now + ms(pause);
+        actions.push(Action::Report(Report::SpawnPaused { why: why.to_owned(), pause }));
     }
 
     fn stop_at(&mut self, mode: StopMode, actions: &mut Vec<Action>) {

@@ -262,8 +262,8 @@ impl Turns {
                 "the store could not take what came of these; the next worker records it from the spool"
             ),
             Report::StoreBack => info!("the store can be used again"),
-            Report::SpawnPaused { why } => {
-                warn!(why, "no process could be started; the job goes back, and claiming pauses");
+            Report::SpawnPaused { why, pause } => {
+                warn!(why, ?pause, "no process could be started; the job goes back, and claiming pauses");
             }
         }
     }

@@ -8,3 +8,4 @@ mod harness;
 mod leftovers;
 mod orphans;
 mod output;
+mod starting;

@@ -1,6 +1,6 @@
 //! Small stories: one thing happens, and the machine does what the design says.
 
-use queuectl_core::limits::UNSTARTED_MAX;
+use queuectl_core::limits::{SPAWN_PAUSE_FIRST, UNSTARTED_MAX};
 use queuectl_core::state::State;
 use queuectl_core::store::{Jobs, StopMode, StoreError, Workers};
 use queuectl_testing::given::{With, id, job, set};
@@ -63,11 +63,12 @@ fn a_crowded_machine_costs_no_attempt() {
     let mut world = World::new(5);
     world.insert([job("crowded-10").max_retries(1)]);
     world.add_worker(1, false);
-    world.run_until(1_900);
+    let pause = SPAWN_PAUSE_FIRST.as_millis() as u64;
+    world.run_until(1_000 + pause - 50);
     // It could not be started, went back without a row, and claiming pauses.
     assert_eq!((world.state("crowded-10"), world.starts("crowded-10")), (State::Pending, 1));
     assert_eq!(world.rows("crowded-10"), []);
-    world.run_until(2_100);
+    world.run_until(1_000 + pause + 100);
     assert_eq!(world.starts("crowded-10"), 2, "the pause is over");
     assert_eq!(world.state("crowded-10"), State::Completed);
 }

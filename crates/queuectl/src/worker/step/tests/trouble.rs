@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use queuectl_core::limits::{PREFETCH_MAX, PREFETCH_RUNS_MIN, SPAWN_PAUSE, UNSTARTED_MAX};
+use queuectl_core::limits::{
+    PREFETCH_MAX, PREFETCH_RUNS_MIN, SPAWN_PAUSE_FIRST, SPAWN_PAUSE_MAX, UNSTARTED_MAX,
+};
 use queuectl_core::store::{Claim, ExchangeReply, Settled, StopMode};
 use queuectl_exec::protocol::{End, Event as KeeperEvent, Request};
 
@@ -89,15 +91,48 @@ fn an_attempt_that_ends_twice_is_settled_once() {
     assert!(said.exchange.is_none_or(|request| request.settles.is_empty()));
 }
 
+fn crowded() -> End {
+    End::CouldNotStart { message: "no processes left".to_owned(), ours: true }
+}
+
+fn paused(pause: Duration) -> Report {
+    Report::SpawnPaused { why: "no processes left".to_owned(), pause }
+}
+
+#[test]
+fn a_machine_that_stays_crowded_is_tried_ever_more_rarely_until_a_job_starts() {
+    let (mut rig, one) = (Rig::new(1), plain(1));
+    let fail = |rig: &mut Rig| {
+        // Looked for now, claimed when the pause is over.
+        rig.at(ms(SPAWN_PAUSE_MAX), Event::Rang).exchange.expect("it looks");
+        rig.claims(&[&one]);
+        let said = rig.ended(&one, crowded());
+        assert_eq!(said.exchange.expect("it gives back").releases, [one.token]);
+        rig.claims(&[]);
+        said.reports
+    };
+    for n in 0..10 {
+        let pause = (SPAWN_PAUSE_FIRST * (1 << n)).min(SPAWN_PAUSE_MAX);
+        assert_eq!(fail(&mut rig), [paused(pause)], "pause {n}");
+    }
+    let two = plain(2);
+    rig.at(ms(SPAWN_PAUSE_MAX), Event::Rang).exchange.expect("it looks");
+    rig.claims(&[&two]);
+    rig.step(Event::Keeper(KeeperEvent::Started { claim: two.token.into(), pid: 1, at_ms: rig.now }));
+    rig.ended(&two, success()).exchange.expect("it settles");
+    rig.settled(Settled::Done);
+    assert_eq!(fail(&mut rig), [paused(SPAWN_PAUSE_FIRST)], "a start that works begins anew");
+}
+
 #[test]
 fn a_crowded_machine_gives_back_and_pauses_claiming() {
     let mut rig = Rig::new(2);
     rig.learn(PREFETCH_RUNS_MIN);
     let claims: Vec<Claim> = (1..=4).map(plain).collect();
     rig.run(&claims.iter().collect::<Vec<_>>());
-    let end = End::CouldNotStart { message: "no processes left".to_owned(), ours: true };
+    let end = crowded();
     let said = rig.ended(&claims[0], end.clone());
-    assert_eq!(said.reports, [Report::SpawnPaused { why: "no processes left".to_owned() }]);
+    assert_eq!(said.reports, [paused(SPAWN_PAUSE_FIRST)]);
     assert_eq!(started(&said), [], "nor is another one tried");
     let request = said.exchange.expect("it gives back");
     let back = [claims[0].token, claims[2].token, claims[3].token];
@@ -107,9 +142,9 @@ fn a_crowded_machine_gives_back_and_pauses_claiming() {
     let said = rig.reply(ExchangeReply { next_due, ..ExchangeReply::default() });
     assert_eq!(said.exchange.expect("it gives back").want, 0);
     rig.reply(ExchangeReply { next_due, ..ExchangeReply::default() });
-    assert_eq!(rig.machine.wake_at(), rig.now + ms(SPAWN_PAUSE), "due or not");
-    assert!(rig.at(500, Event::Tick).exchange.is_none());
-    assert_eq!(rig.at(500, Event::Tick).exchange.expect("the pause is over").want, 2 + PREFETCH_MAX);
+    assert_eq!(rig.machine.wake_at(), rig.now + ms(SPAWN_PAUSE_FIRST), "due or not");
+    assert!(rig.at(ms(SPAWN_PAUSE_FIRST) - 1, Event::Tick).exchange.is_none());
+    assert_eq!(rig.at(1, Event::Tick).exchange.expect("the pause is over").want, 2 + PREFETCH_MAX);
 }
 
 #[test]

@@ -91,6 +91,11 @@ impl Cli {
         Ok(cli)
     }
 
+    /// Whether this process is to be a worker.
+    pub fn works_here(&self) -> bool {
+        matches!(&self.verb, Some(Verb::Worker(verb)) if verb.works_here())
+    }
+
     /// Runs the verb. `umask` is the one that the process was started with.
     pub async fn run(self, umask: u32) -> Outcome {
         let Some(verb) = self.verb else { return first::run(&Place::find(self.db)?).await };

@@ -29,6 +29,7 @@ mod list;
 mod logs;
 mod migrate;
 mod note;
+mod pid_one;
 mod place;
 mod progress;
 mod prune;
@@ -70,10 +71,14 @@ fn main() -> ExitCode {
     if completions::answer() {
         return Exit::Done.into();
     }
-    let cli = match Cli::read(arguments) {
+    let cli = match Cli::read(arguments.clone()) {
         Ok(cli) => cli,
         Err(error) => return exit::refuse_usage(&error),
     };
+    // As the first process of a container it is not the worker itself, but whoever looks after it.
+    if queuectl_exec::pid_one::is_pid_one() && cli.works_here() {
+        return pid_one::main(arguments);
+    }
     let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077)).as_raw_mode();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

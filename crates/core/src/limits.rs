@@ -81,6 +81,16 @@ pub const STOPPING_STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a worker waits for a keeper's first word.
 pub const KEEPER_HELLO_MAX: Duration = Duration::from_secs(10);
 
+/// A worker that is looked after by the first process of a container and crashes is started again after so long, twice
+/// as long after the next crash, and so on.
+pub const RESTART_WAIT_FIRST: Duration = Duration::from_millis(100);
+/// The longest such wait.
+pub const RESTART_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Crashes in a row after which it is started again; after one more the container ends.
+pub const RESTARTS_MAX: u32 = 12;
+/// A worker that ran so long before it crashed is the first in a row.
+pub const RESTART_CALM: Duration = Duration::from_secs(60);
+
 // --- The store ---
 
 /// Most due jobs that one exchange promotes to ready.

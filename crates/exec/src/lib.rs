@@ -10,6 +10,7 @@ pub mod keeper;
 pub mod launch;
 pub mod machine;
 mod output;
+pub mod pid_one;
 mod procfs;
 pub mod protocol;
 pub mod rundir;

@@ -23,6 +23,13 @@ pub enum Verb {
     Unit(unit::Arguments),
 }
 
+impl Verb {
+    /// Whether this process is to be a worker.
+    pub fn works_here(&self) -> bool {
+        matches!(self, Verb::Start(arguments) if arguments.works_here())
+    }
+}
+
 pub async fn run(place: &Place, verb: Verb, umask: u32) -> Outcome {
     match verb {
         Verb::Start(arguments) => start::run(place, arguments, umask).await,

@@ -54,6 +54,13 @@ pub struct Arguments {
     session: bool,
 }
 
+impl Arguments {
+    /// In the foreground.
+    pub fn works_here(&self) -> bool {
+        !self.detach
+    }
+}
+
 pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     if arguments.count == 0 || arguments.count > SLOTS_MAX {
         return Err(Failure::usage(format!(

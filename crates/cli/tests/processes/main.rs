@@ -15,6 +15,7 @@ mod listing;
 mod logs;
 mod others;
 mod part_a;
+mod pid_one;
 mod rude;
 mod seeing;
 mod stage;

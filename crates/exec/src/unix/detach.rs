@@ -16,6 +16,21 @@ pub(crate) fn new_session_on_exec(command: &mut Command) {
     }
 }
 
+/// The command will run with no signal blocked; otherwise it would inherit what this process has blocked.
+pub(crate) fn unblock_signals_on_exec(command: &mut Command) {
+    // SAFETY: both calls are async-signal-safe, and the set is initialised by the first.
+    unsafe {
+        command.pre_exec(|| {
+            let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            libc::sigemptyset(none.as_mut_ptr());
+            match libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) {
+                0 => Ok(()),
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        });
+    }
+}
+
 /// Takes descriptor 0 away and puts `/dev/null` in its place.
 pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
     let null = File::open("/dev/null")?;

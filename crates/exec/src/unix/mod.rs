@@ -8,7 +8,7 @@ mod signals;
 mod spawn;
 mod wait;
 
-pub(crate) use detach::{new_session_on_exec, on_main_thread, take_stdin};
+pub(crate) use detach::{new_session_on_exec, on_main_thread, take_stdin, unblock_signals_on_exec};
 pub(crate) use signals::{SignalReader, reset_dispositions};
 pub(crate) use spawn::{FileLimit, SpawnError, SpawnPlan, Spawner, Step};
 pub(crate) use wait::{Reaped, Status, orphans_alive, reap_any};

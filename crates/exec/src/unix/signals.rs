@@ -1,5 +1,6 @@
 //! Signals as events: blocked, and read from a descriptor.
 
+use rustix::process::Signal;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -43,22 +44,28 @@ impl SignalReader {
         }
     }
 
-    /// Takes what is pending. A signal of each kind is pending at most once, so that one read takes them all.
+    /// Takes what is pending and tells which of TERM, HUP and INT it was.
+    pub(crate) fn take_stops(&self) -> Vec<Signal> {
+        let known = [Signal::TERM, Signal::HUP, Signal::INT];
+        let taken = self.take_numbers();
+        known.into_iter().filter(|signal| taken.contains(&signal.as_raw())).collect()
+    }
+
+    /// Takes what is pending.
     pub(crate) fn take(&self) -> Told {
+        let taken = self.take_numbers();
+        let child = taken.contains(&libc::SIGCHLD);
+        Told { child, stop: taken.len() > usize::from(child) }
+    }
+
+    /// A signal of each kind is pending at most once, so that one read takes them all.
+    fn take_numbers(&self) -> Vec<i32> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
         let mut bytes = [0; SIZE * 8];
-        let mut told = Told::default();
         let len = rustix::io::read(&self.0, &mut bytes).unwrap_or(0);
-        for info in bytes[..len].chunks_exact(SIZE) {
-            // `ssi_signo` is the first field.
-            let signal = u32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
-            if signal == libc::SIGCHLD as u32 {
-                told.child = true;
-            } else {
-                told.stop = true;
-            }
-        }
-        told
+        let infos = bytes[..len].chunks_exact(SIZE);
+        // `ssi_signo` is the first field.
+        infos.map(|info| i32::from_ne_bytes([info[0], info[1], info[2], info[3]])).collect()
     }
 }
 

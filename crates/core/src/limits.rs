@@ -81,6 +81,8 @@ pub const STOPPING_STORE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a worker waits for a keeper's first word.
 pub const KEEPER_HELLO_MAX: Duration = Duration::from_secs(10);
 
+/// An exchange that has not come back after so long, well past the wait for a busy store, is no sign of life any more.
+pub const EXCHANGE_OVERDUE: Duration = Duration::from_secs(120);
 /// A worker that is looked after by the first process of a container and crashes is started again after so long, twice
 /// as long after the next crash, and so on.
 pub const RESTART_WAIT_FIRST: Duration = Duration::from_millis(100);

@@ -42,4 +42,4 @@ pub use open::{
 pub use queuectl_core as core;
 pub use queuectl_exec::protocol::OnCrash;
 pub use request::{Enqueuer, JobRequest, RequestError};
-pub use worker::{Worker, WorkerOptions, WorkerReport};
+pub use worker::{Sign, Signs, Worker, WorkerOptions, WorkerReport};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use queuectl::core::limits::{SECOND_SIGNAL_AFTER, SLOTS_MAX};
 use queuectl::core::store::StopMode;
-use queuectl::{Client, OnCrash, Worker};
+use queuectl::{Client, OnCrash, Sign, Signs, Worker};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -101,13 +101,9 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
         std::process::id()
     ));
     tell_manager(&[NotifyState::Ready, NotifyState::Status("running jobs")]);
-    let mut stopping = stop.clone();
-    tokio::spawn(async move {
-        if stopping.changed().await.is_ok() {
-            tell_manager(&[NotifyState::Stopping, NotifyState::Status("finishing the running jobs")]);
-        }
-    });
-    let report = worker.run(stop).await?;
+    // Twice as often as the manager wants it, from the loop that does the work.
+    let every = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+    let report = worker.watched(Signs::new(every, tell_sign)).run(stop).await?;
     complain(&format!(
         "Worker stopped after {} {}.",
         report.settled,
@@ -158,6 +154,16 @@ fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
         }
     });
     Ok(receiver)
+}
+
+fn tell_sign(sign: Sign) {
+    let status = match sign {
+        Sign::Alive => return tell_manager(&[NotifyState::Watchdog]),
+        Sign::Stopping(StopMode::Drain) => "finishing the running jobs",
+        Sign::Stopping(StopMode::Now) => "ending the running jobs",
+        Sign::Stopping(StopMode::HandOver) => "leaving the running jobs to the next worker",
+    };
+    tell_manager(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
 /// Tells whoever manages this service, if anybody does.

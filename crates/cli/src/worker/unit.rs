@@ -1,13 +1,17 @@
 //! `worker unit`: a systemd unit, so that workers start at boot.
 //!
-//! A stop has two stages, as at a terminal. The first TERM goes to the worker alone (`KillMode=process`), for its keeper
-//! is in the same control group and must outlive it: the running jobs are finished. When `TimeoutStopSec` is over, a
-//! second TERM (`WatchdogSignal`) ends them and gives them back. KILL comes only after that.
+//! The unit matches what is to become of running jobs. With `--on-crash adopt` a stop has two stages, as at a terminal.
+//! The first TERM goes to the worker alone (`KillMode=process`), for its keeper is in the same control group and must
+//! outlive it: the running jobs are finished. When `TimeoutStopSec` is over, a second TERM (`WatchdogSignal`) ends them
+//! and gives them back. KILL comes only after that, and what runs then goes on until the next worker adopts it. A worker
+//! that hangs gets the same TERM and KILL from the watchdog. With `--on-crash kill` the jobs never outlive the worker:
+//! every signal goes to all.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use queuectl::OnCrash;
 use queuectl::core::limits::SLOTS_MAX;
 
 use super::this_program;
@@ -19,6 +23,15 @@ use crate::terminal::{complain, print, print_line};
 /// Where units of the system lie.
 const SYSTEM_UNITS: &str = "/etc/systemd/system";
 const UNIT: &str = "queuectl.service";
+
+/// Running jobs outlive the worker.
+const STOP_DRAINS: &str = "# A stop is told to the worker alone: its keeper owns the running jobs and must outlive it.\n\
+    KillMode=process\n\
+    # For so long running jobs may finish; a second TERM then ends them and gives them back, uncharged.\n\
+    TimeoutStopSec=15min\nTimeoutStopFailureMode=abort\nWatchdogSignal=SIGTERM\nTimeoutAbortSec=1min\n";
+/// Running jobs end with the worker.
+const STOP_ENDS: &str = "# A stop is told to all: running jobs end by TERM, then KILL, and are given back, uncharged.\n\
+    KillMode=control-group\nTimeoutStopSec=90s\nWatchdogSignal=SIGKILL\n";
 
 /// Print a systemd unit that runs a worker from boot on, or install it
 #[derive(Debug, Args)]
@@ -36,6 +49,9 @@ pub struct Arguments {
     /// Only jobs of this queue (repeatable)
     #[arg(long, short)]
     queue: Vec<String>,
+    /// If the worker dies, its jobs run on until it is started again (adopt), or end with it (kill); the unit matches
+    #[arg(long, value_name = "POLICY", default_value = "adopt", value_parser = ["adopt", "kill"])]
+    on_crash: String,
     /// Put it in place, and say what is left to do
     #[arg(long)]
     install: bool,
@@ -107,15 +123,23 @@ fn unit(program: &Path, database: &Path, arguments: &Arguments) -> String {
     for queue in &arguments.queue {
         command.extend(["--queue".to_owned(), quoted(queue)]);
     }
+    let kills = OnCrash::parse(&arguments.on_crash) == Some(OnCrash::Kill);
+    if kills {
+        command.push("--on-crash kill".to_owned());
+    }
+    let policy = if kills { STOP_ENDS } else { STOP_DRAINS };
     let run_as = if arguments.user { String::new() } else { format!("User={}\n", owner(database)) };
     let target = if arguments.user { "default.target" } else { "multi-user.target" };
     format!(
         "[Unit]\nDescription=queuectl worker\nDocumentation=man:queuectl(1)\n\n\
          [Service]\nType=notify\nNotifyAccess=main\n{run_as}ExecStart={}\n\
-         # A stop is told to the worker alone: its keeper owns the running jobs and must outlive it.\n\
-         KillMode=process\n\
-         # For so long running jobs may finish; a second TERM then ends them and gives them back, uncharged.\n\
-         TimeoutStopSec=15min\nTimeoutStopFailureMode=abort\nWatchdogSignal=SIGTERM\nTimeoutAbortSec=1min\n\
+         # The settings are read again; nothing is ended.\n\
+         ExecReload=/bin/kill -HUP $MAINPID\n\
+         {policy}\
+         # A worker whose loop hangs is started again.\n\
+         WatchdogSec=2min\n\
+         # What is below belongs to the worker.\n\
+         Delegate=yes\n\
          # A job that needs too much memory fails by itself.\n\
          OOMPolicy=continue\nRestart=on-failure\nRestartSec=1s\n\n\
          [Install]\nWantedBy={target}\n",

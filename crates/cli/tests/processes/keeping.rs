@@ -144,6 +144,10 @@ fn worker_unit_prints_and_installs_a_unit() {
         "KillMode=process",
         "\nUser=",
         "WatchdogSignal=SIGTERM",
+        "WatchdogSec=2min",
+        "Delegate=yes",
+        "OOMPolicy=continue",
+        "ExecReload=/bin/kill -HUP $MAINPID\n",
         "worker start --count 4 --queue mail",
         "WantedBy=multi-user.target",
     ] {
@@ -151,6 +155,13 @@ fn worker_unit_prints_and_installs_a_unit() {
     }
     assert!(unit.contains(&text(&stage.database)));
     assert!(!stage.run(&["worker", "unit", "--user"]).contains("User="));
+    systemd_takes(&stage, &unit);
+    let unit = stage.run(&["worker", "unit", "--on-crash", "kill"]);
+    for part in
+        ["worker start --count 1 --on-crash kill\n", "KillMode=control-group", "WatchdogSignal=SIGKILL"]
+    {
+        assert!(unit.contains(part), "{part} is not in {unit}");
+    }
     systemd_takes(&stage, &unit);
     let install = || {
         let mut command = stage.command(&["worker", "unit", "--user", "--install"]);
@@ -250,23 +261,56 @@ fn doctor_and_restore_cope_with_a_database_that_cannot_be_read() {
     assert!(kept.starts_with(b"no database"));
 }
 
-#[test]
-fn a_worker_tells_its_manager_that_it_is_ready_and_its_jobs_do_not_know_him() {
-    let stage = Stage::new();
+/// A worker whose manager listens.
+fn managed(stage: &Stage, variables: &[(&str, &str)]) -> (std::process::Child, impl Fn() -> String + use<>) {
     let address = stage.path("notify");
     let manager = UnixDatagram::bind(&address).expect("a socket");
     manager.set_read_timeout(Some(std::time::Duration::from_secs(60))).expect("a bound");
-    let mut child = stage
-        .command(&["worker", "start"])
-        .env("NOTIFY_SOCKET", &address)
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("a worker");
-    let hear = || {
+    let mut command = stage.command(&["worker", "start"]);
+    command.env("NOTIFY_SOCKET", &address).envs(variables.iter().copied());
+    let child = command.stderr(std::process::Stdio::null()).spawn().expect("a worker");
+    let hear = move || {
         let mut buffer = [0; 512];
         let length = manager.recv(&mut buffer).expect("word of the worker");
         String::from_utf8_lossy(&buffer[..length]).into_owned()
     };
+    (child, hear)
+}
+
+#[test]
+fn a_stop_through_the_store_is_told_to_the_manager() {
+    let stage = Stage::new();
+    let (mut child, hear) = managed(&stage, &[]);
+    assert!(hear().contains("READY=1"));
+    stage.run(&["worker", "stop"]);
+    // No sign of life before it: nobody asked for one.
+    assert!(hear().contains("STOPPING=1"));
+    assert_eq!(child.wait().expect("our child").code(), Some(0));
+}
+
+#[test]
+fn a_worker_with_a_watchdog_gives_signs_of_life_while_its_loop_turns() {
+    let stage = Stage::new();
+    let (mut child, hear) = managed(&stage, &[("WATCHDOG_USEC", "400000")]);
+    assert!(hear().contains("READY=1"));
+    let begin = queuectl_exec::now_boot_ms();
+    for _ in 0..4 {
+        assert_eq!(hear(), "WATCHDOG=1\n", "also of an idle one");
+    }
+    let took = queuectl_exec::now_boot_ms() - begin;
+    assert!(took >= 500, "four signs, three times 200 ms apart: {took} ms");
+    stage.enqueue("a", "env > env.txt");
+    stage.until_state("a", "completed");
+    assert!(!stage.read("env.txt").contains("WATCHDOG_USEC"));
+    signal(child.id(), TERM);
+    while !hear().contains("STOPPING=1") {}
+    assert_eq!(child.wait().expect("our child").code(), Some(0));
+}
+
+#[test]
+fn a_worker_tells_its_manager_that_it_is_ready_and_its_jobs_do_not_know_him() {
+    let stage = Stage::new();
+    let (mut child, hear) = managed(&stage, &[]);
     assert!(hear().contains("READY=1"));
     stage.enqueue("a", "env > env.txt");
     stage.until_state("a", "completed");

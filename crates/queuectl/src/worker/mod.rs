@@ -12,6 +12,7 @@ mod log_watch;
 mod prefetch;
 mod recovery;
 mod settling;
+mod signs;
 #[cfg(test)]
 mod simulation;
 mod start;
@@ -33,6 +34,7 @@ use tracing::warn;
 pub use self::foster::{Household, adopt_orphans};
 use self::link::Launcher;
 pub use self::recovery::Recovery;
+pub use self::signs::{Sign, Signs};
 use self::start::Surroundings;
 use self::step::Identity;
 use self::turn::Turns;
@@ -103,6 +105,7 @@ pub struct Worker {
     options: WorkerOptions,
     id: String,
     lock: HeldLock,
+    signs: Signs,
 }
 
 impl Worker {
@@ -125,12 +128,17 @@ impl Worker {
             version: options.version.clone(),
         };
         client.store.register(row).await?;
-        Ok(Worker { client, options, id, lock })
+        Ok(Worker { client, options, id, lock, signs: Signs::default() })
     }
 
     /// Its id, as listings show it.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// It will give signs of life, and say when it stops.
+    pub fn watched(self, signs: Signs) -> Worker {
+        Worker { signs, ..self }
     }
 
     /// Works until it is told to stop, here or through the store, or has drained. Running jobs are finished first, or
@@ -169,7 +177,7 @@ impl Worker {
                 let duties = duties::spawn(self.client.clone(), adopts).await;
                 let turns = Turns::new(self.client.clone(), identity, surroundings, launcher, &duties);
                 let result = match turns.await {
-                    Ok(turns) => turns.run(listener, stop).await,
+                    Ok(turns) => turns.watched(self.signs).run(listener, stop).await,
                     Err(error) => Err(error),
                 };
                 duties.stop().await;

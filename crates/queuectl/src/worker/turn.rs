@@ -17,6 +17,7 @@ use super::foster::Household;
 use super::link::{Launcher, Link, keeper_id};
 use super::recovery::Recovery;
 use super::settling::last_line;
+use super::signs::Signs;
 use super::start::Surroundings;
 use super::step::{Identity, Machine};
 use crate::client::Client;
@@ -41,6 +42,9 @@ pub struct Turns {
     launcher: Launcher,
     link: Option<Link>,
     exchange: Option<JoinHandle<Result<ExchangeReply, StoreError>>>,
+    /// When it was sent.
+    exchange_since: u64,
+    signs: Signs,
     synced: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     household: Household,
     /// Adopted attempts that run.
@@ -75,6 +79,8 @@ impl Turns {
             launcher,
             link: Some(link),
             exchange: None,
+            exchange_since: 0,
+            signs: Signs::default(),
             synced: mpsc::channel(SYNCING_MAX),
             household,
             fostered,
@@ -85,6 +91,10 @@ impl Turns {
             closed: None,
             report: WorkerReport::default(),
         })
+    }
+
+    pub fn watched(self, signs: Signs) -> Turns {
+        Turns { signs, ..self }
     }
 
     pub async fn run(
@@ -137,6 +147,7 @@ impl Turns {
             match action {
                 Action::Exchange(request) => {
                     let store = self.client.store.clone();
+                    self.exchange_since = now_boot_ms();
                     self.exchange = Some(tokio::spawn(async move { store.exchange(*request).await }));
                 }
                 Action::Keeper(order) => {
@@ -151,6 +162,8 @@ impl Turns {
         if let Some(mode) = self.machine.stop() {
             self.household.stop(mode);
         }
+        let exchange_since = self.exchange.as_ref().map(|_| self.exchange_since);
+        self.signs.turned(now_boot_ms(), self.machine.stop(), exchange_since);
         over
     }
 
@@ -160,7 +173,8 @@ impl Turns {
         stop: &mut watch::Receiver<Option<StopMode>>,
     ) -> Event {
         let now = now_boot_ms();
-        let rest = Duration::from_millis(self.machine.wake_at().saturating_sub(now).min(60_000));
+        let rest = self.machine.wake_at().saturating_sub(now).min(self.signs.rest_max(now)).min(60_000);
+        let rest = Duration::from_millis(rest);
         tokio::select! {
             biased;
             Ok(()) = stop.changed() => {

@@ -17,6 +17,11 @@ impl Dice {
         Dice(ChaCha12Rng::from_seed(key))
     }
 
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// A number from 0 up to, not including, `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
         (self.0.next_u64() % end as u64) as usize

@@ -68,4 +68,5 @@ pub const FIGURES: &[Figure] = &[
     figures::call_errors::FIGURE,
     figures::failed_sync::FIGURE,
     figures::damage::FIGURE,
+    figures::simulation::FIGURE,
 ];

@@ -42,4 +42,6 @@ pub use open::{
 pub use queuectl_core as core;
 pub use queuectl_exec::protocol::OnCrash;
 pub use request::{Enqueuer, JobRequest, RequestError};
+#[cfg(feature = "simulation")]
+pub use worker::simulation;
 pub use worker::{Sign, Signs, Worker, WorkerOptions, WorkerReport};

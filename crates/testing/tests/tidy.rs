@@ -60,7 +60,9 @@ fn dependencies_point_one_way() {
         let manifest = read(&root().join("crates").join(crate_name).join("Cargo.toml"));
         let section = manifest.split("\n[dependencies]").nth(1).unwrap_or_default();
         let section = section.split("\n[").next().unwrap_or_default();
-        let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+        // What a feature of the proof alone brings in is looked at below.
+        let product = section.lines().filter(|line| !line.contains("optional = true"));
+        let names = product.filter_map(|line| line.split(['.', ' ', '=']).next());
         for name in names.filter(|name| name.starts_with("queuectl")) {
             assert!(allowed.contains(&name), "crates/{crate_name} must not depend on {name}");
         }
@@ -73,6 +75,21 @@ fn dependencies_point_one_way() {
             !manifest.contains("queuectl-faults"),
             "crates/{crate_name}: the proof is no part of the product"
         );
+    }
+}
+
+#[test]
+fn the_simulation_is_no_part_of_the_product() {
+    let folders = fs::read_dir(root().join("crates")).expect("readable").flatten();
+    for path in folders.map(|entry| entry.path()).chain([root().join("bench"), root()]) {
+        let manifest = read(&path.join("Cargo.toml"));
+        let features = manifest.split("[features]").nth(1).and_then(|rest| rest.split("\n[").next());
+        assert!(!features.unwrap_or_default().contains("default"), "{}", path.display());
+        let asks = manifest.lines().filter(|line| !line.starts_with('#') && line.contains("simulation"));
+        let asks: Vec<&str> = asks.collect();
+        let defines = ["simulation = [\"dep:queuectl-testing\"]"];
+        let may: &[&str] = if path.ends_with("queuectl") { &defines } else { &[] };
+        assert_eq!(asks, may, "{}: only the proof turns it on", path.display());
     }
 }
 

@@ -4,3 +4,4 @@ pub mod call_errors;
 pub mod damage;
 pub mod failed_sync;
 pub mod power_cut;
+pub mod simulation;

@@ -3,27 +3,24 @@
 //! What it runs counts against the slots of the worker that adopts it. Its outcomes are settled here, beside that
 //! worker's own exchange, because the claims belong to another owner; nothing new is ever claimed for it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use queuectl_core::claim::ClaimToken;
 use queuectl_core::id::JobId;
-use queuectl_core::limits::{RUNNING_POLL_MAX, SETTLES_MAX, STOPPING_STORE_PATIENCE};
-use queuectl_core::outcome::Interruption;
-use queuectl_core::settings::Settings;
+use queuectl_core::limits::{RUNNING_POLL_MAX, STOPPING_STORE_PATIENCE};
 use queuectl_core::store::{Claim, Listener, Settle, Settled, StopMode, StoreError, Topic};
 use queuectl_exec::now_boot_ms;
-use queuectl_exec::protocol::{ClaimKey, End, Event, ExitRecord, Request, StopReason};
+use queuectl_exec::protocol::{Event, ExitRecord, Request, StopReason};
 use queuectl_exec::rundir;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::link::{Adopted, Link, adopt};
-use super::recovery::{exchange_request, sync_off_thread};
-use super::settling::{Facts, settle_for, settle_interrupted};
+use super::recovery::sync_off_thread;
+use super::settling::Facts;
 use super::turn::{CLAIM_LOST, OUTCOME_REFUSED, draw};
+use super::ward::Ward;
 use crate::client::Client;
 use crate::error::Error;
 
@@ -103,31 +100,11 @@ pub async fn adopt_more(client: &Client, household: &Household) -> Vec<Foster> {
     if household.is_stopping() { Vec::new() } else { adopt_orphans(client, household).await }
 }
 
-/// An outcome that is not settled yet, and when it was made.
-struct Pending {
-    job: JobId,
-    attempt: u32,
-    settle: Settle,
-    since: u64,
-}
-
-impl Pending {
-    fn new(claim: &Claim, settle: Settle) -> Pending {
-        Pending { job: claim.job.id.clone(), attempt: claim.attempt, settle, since: now_boot_ms() }
-    }
-}
-
 /// One adopted keeper.
 pub struct Foster {
     client: Client,
     link: Link,
-    settings: Settings,
-    /// What runs.
-    claims: HashMap<ClaimToken, Claim>,
-    /// What has ended and is not settled.
-    pending: Vec<Pending>,
-    /// Claims of which nothing was started.
-    releases: Vec<ClaimToken>,
+    ward: Ward,
     listener: Box<dyn Listener>,
     running: watch::Sender<usize>,
     settled: Arc<AtomicU64>,
@@ -151,17 +128,15 @@ enum Next {
 
 impl Foster {
     async fn new(client: &Client, adopted: Adopted, household: &Household) -> Result<Foster, Error> {
-        let Adopted { link, running, lost, ended } = adopted;
+        let Adopted { link, told } = adopted;
         let listener = client.store.listen(Topic::Work).await?;
         let settings = client.settings().await?;
         let held = client.store.claims_of(&link.owner).await?;
+        let found = Ward::find(&link.owner, settings, held, told, now_boot_ms());
         let mut foster = Foster {
             client: client.clone(),
             link,
-            settings,
-            claims: HashMap::new(),
-            pending: Vec::new(),
-            releases: Vec::new(),
+            ward: found.ward,
             listener,
             running: household.running.clone(),
             settled: household.settled.clone(),
@@ -171,46 +146,18 @@ impl Foster {
         };
         // Also heard if it was said before this one listened.
         foster.stop.mark_changed();
-        let mut ended: HashMap<ClaimKey, ExitRecord> =
-            ended.into_iter().map(|record| (record.claim, record)).collect();
-        let mut strangers = running.clone();
-        for claim in held {
-            let key = ClaimKey::from(claim.token);
-            if running.contains(&key) {
-                foster.claims.insert(claim.token, claim);
-            } else if let Some(record) = ended.remove(&key) {
-                foster.end(&claim, Box::new(record)).await?;
-            } else if lost.contains(&key) {
-                let settle = settle_interrupted(&claim, Interruption::Crash, &foster.settings);
-                foster.pending.push(Pending::new(&claim, settle));
-            } else {
-                foster.releases.push(claim.token);
-            }
+        for (claim, record) in found.ended {
+            foster.end(&claim, Box::new(record)).await?;
         }
-        // Claims that the store does not know any more: nobody is to record what comes of them.
-        strangers.retain(|key| !foster.knows(key));
-        for claim in strangers {
-            let reason = StopReason::WorkerStopping;
-            foster.link.send(Request::Stop { claim, reason, grace_ms: 0 });
-        }
-        // Settled by a worker that died before it could say so.
-        let told: Vec<ClaimKey> = ended.into_keys().chain(lost).filter(|key| !foster.knows(key)).collect();
-        if !told.is_empty() {
-            foster.link.send(Request::Settled { claims: told });
-        }
+        foster.send(found.orders);
         foster.count();
         info!(keeper.id = %foster.link.owner, running = foster.counted, "adopted what a worker left running");
         Ok(foster)
     }
 
-    fn knows(&self, key: &ClaimKey) -> bool {
-        let pending = self.pending.iter().map(|one| one.settle.claim);
-        self.claims.keys().copied().chain(pending).any(|claim| ClaimKey::from(claim) == *key)
-    }
-
     /// Tells the household how many attempts of this keeper run.
     fn count(&mut self) {
-        let (before, now) = (self.counted, self.claims.len());
+        let (before, now) = (self.counted, self.ward.running());
         self.counted = now;
         if before != now {
             self.running.send_modify(|running| *running = *running + now - before);
@@ -225,8 +172,7 @@ impl Foster {
                 other => break other,
             }
         };
-        self.claims.clear();
-        self.count();
+        self.running.send_modify(|running| *running -= self.counted);
         match next {
             Next::Leave => self.link.hand_over().await,
             Next::Work | Next::Over | Next::Lost => self.link.leave().await,
@@ -234,22 +180,22 @@ impl Foster {
     }
 
     async fn step(&mut self) -> Next {
-        if self.is_unsettled()
+        if self.ward.is_unsettled()
             && let Err(next) = self.settle().await
         {
             return next;
         }
-        if self.claims.is_empty() && !self.is_unsettled() {
+        if self.ward.is_over() {
             return Next::Over;
         }
-        let rest = if self.is_unsettled() { STORE_PAUSE } else { RUNNING_POLL_MAX };
+        let rest = if self.ward.is_unsettled() { STORE_PAUSE } else { RUNNING_POLL_MAX };
         tokio::select! {
             biased;
             Ok(()) = self.stop.changed() => {
                 let mode = *self.stop.borrow_and_update();
                 match mode {
                     Some(StopMode::HandOver) => return Next::Leave,
-                    Some(StopMode::Now) => self.stop_all(StopReason::WorkerStopping),
+                    Some(StopMode::Now) => self.send(self.ward.stop_all(StopReason::WorkerStopping)),
                     Some(StopMode::Drain) | None => {}
                 }
             }
@@ -259,7 +205,7 @@ impl Foster {
                     return Next::Lost;
                 }
                 Some(Event::Exited(record)) => {
-                    if let Some(claim) = self.claims.remove(&ClaimToken::from(record.claim))
+                    if let Some(claim) = self.ward.take(record.claim)
                         && let Err(error) = self.end(&claim, record).await
                     {
                         // Its record is in the spool.
@@ -279,76 +225,50 @@ impl Foster {
         Next::Work
     }
 
-    fn is_unsettled(&self) -> bool {
-        !self.pending.is_empty() || !self.releases.is_empty()
+    fn send(&self, orders: Vec<Request>) {
+        for order in orders {
+            self.link.send(order);
+        }
     }
 
     /// An attempt has ended.
     async fn end(&mut self, claim: &Claim, record: Box<ExitRecord>) -> Result<(), Error> {
-        if matches!(record.end, End::CouldNotStart { ours: true, .. }) {
-            self.releases.push(claim.token);
-            return Ok(());
-        }
         let (record, stderr_tail) = sync_off_thread(record, &self.client.place().out_dir).await?;
         let now = now_boot_ms();
-        let facts = Facts { record: &record, stderr_tail: &stderr_tail, now, random: draw() };
-        self.pending.push(Pending::new(claim, settle_for(claim, &facts, &self.settings)));
+        self.ward.end(claim, &Facts { record: &record, stderr_tail: &stderr_tail, now, random: draw() });
         Ok(())
     }
 
     /// Offers what has ended, and hears who is to be cancelled.
     async fn settle(&mut self) -> Result<(), Next> {
         let now = now_boot_ms();
-        let sent: Vec<Pending> = self.pending.drain(..self.pending.len().min(SETTLES_MAX)).collect();
-        let releases = std::mem::take(&mut self.releases);
-        let aged = |one: &Pending| {
-            let (mut settle, waited) = (one.settle.clone(), Duration::from_millis(now - one.since));
-            settle.attempt.ended_ago += waited;
-            settle.attempt.started_ago = settle.attempt.started_ago.map(|ago| ago + waited);
-            settle
-        };
-        let settles = sent.iter().map(aged).collect();
-        let request = exchange_request(&self.link.owner, settles, releases.clone(), self.settings.version);
+        let (request, offered) = self.ward.offer(now);
         match self.client.store.exchange(request).await {
             Ok(reply) => {
                 self.failing_since = None;
-                if let Some(settings) = reply.settings {
-                    self.settings = settings;
+                let answer = self.ward.hear(offered, reply);
+                for (job, attempt, settle, result) in &answer.settled {
+                    self.tell(job, *attempt, settle, result);
                 }
-                self.take_settled(sent, reply.settled, &releases);
-                for token in reply.cancels {
-                    self.stop_one(token, StopReason::Cancelled);
-                }
+                self.send(answer.orders);
                 Ok(())
             }
             Err(error) => {
-                self.pending.splice(0..0, sent);
-                self.releases = releases;
+                self.ward.keep(offered);
                 self.fail(&error, now)
             }
         }
     }
 
-    fn take_settled(&mut self, sent: Vec<Pending>, results: Vec<Settled>, released: &[ClaimToken]) {
-        let mut durable: Vec<ClaimKey> = released.iter().map(|token| ClaimKey::from(*token)).collect();
-        for (one, result) in sent.into_iter().zip(results) {
-            let (to, attempt) = (one.settle.patch.shown().as_str(), one.attempt);
-            match result {
-                Settled::Done => {
-                    self.settled.fetch_add(1, Ordering::Relaxed);
-                    info!(job.id = %one.job, attempt, state = to, "{}", one.settle.attempt.outcome.describe());
-                }
-                Settled::Lost => warn!(job.id = %one.job, attempt, "{CLAIM_LOST}"),
-                Settled::Refused(why) => {
-                    error!(job.id = %one.job, attempt, why, "{OUTCOME_REFUSED}");
-                    self.pending.push(one);
-                    continue;
-                }
+    fn tell(&self, job: &JobId, attempt: u32, settle: &Settle, result: &Settled) {
+        match result {
+            Settled::Done => {
+                self.settled.fetch_add(1, Ordering::Relaxed);
+                let to = settle.patch.shown().as_str();
+                info!(job.id = %job, attempt, state = to, "{}", settle.attempt.outcome.describe());
             }
-            durable.push(one.settle.claim.into());
-        }
-        if !durable.is_empty() {
-            self.link.send(Request::Settled { claims: durable });
+            Settled::Lost => warn!(job.id = %job, attempt, "{CLAIM_LOST}"),
+            Settled::Refused(why) => error!(job.id = %job, attempt, why, "{OUTCOME_REFUSED}"),
         }
     }
 
@@ -362,18 +282,5 @@ impl Foster {
         let stopping = self.stop.borrow().is_some() && now - since >= patience;
         let excluded = matches!(error, StoreError::Incompatible { .. });
         if stopping || excluded { Err(Next::Leave) } else { Ok(()) }
-    }
-
-    fn stop_all(&self, reason: StopReason) {
-        for token in self.claims.keys() {
-            self.stop_one(*token, reason);
-        }
-    }
-
-    fn stop_one(&self, token: ClaimToken, reason: StopReason) {
-        if let Some(claim) = self.claims.get(&token) {
-            let grace_ms = claim.job.spec.kill_grace.as_millis() as u64;
-            self.link.send(Request::Stop { claim: token.into(), reason, grace_ms });
-        }
     }
 }

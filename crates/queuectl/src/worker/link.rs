@@ -6,7 +6,7 @@ use std::process::Child;
 
 use queuectl_core::id::JobId;
 use queuectl_core::limits::KEEPER_HELLO_MAX;
-use queuectl_exec::protocol::{ClaimKey, Event, ExitRecord, OnCrash, PROTOCOL_VERSION, Request};
+use queuectl_exec::protocol::{Event, OnCrash, PROTOCOL_VERSION, Request};
 use queuectl_exec::rundir::connect;
 use queuectl_exec::wire::{self, FrameDecoder};
 use queuectl_exec::{LaunchOptions, boot_id, launch};
@@ -16,6 +16,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::ward::Told;
 use crate::error::Error;
 
 /// Events that wait for the loop.
@@ -80,11 +81,7 @@ impl Launcher {
 /// A keeper whose worker is gone has become ours.
 pub struct Adopted {
     pub link: Link,
-    pub running: Vec<ClaimKey>,
-    /// Possibly started, and nobody knows how they ended.
-    pub lost: Vec<ClaimKey>,
-    /// Not known to be settled.
-    pub ended: Vec<ExitRecord>,
+    pub told: Told,
 }
 
 /// Takes the place of a keeper's lost worker; `None` if it has one, or has ended meanwhile.
@@ -105,7 +102,7 @@ pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
         match tokio::time::timeout(KEEPER_HELLO_MAX, link.next()).await {
             Ok(Some(Event::Exited(record))) => ended.push(*record),
             Ok(Some(Event::Adopted { running, lost })) => {
-                return Ok(Some(Adopted { link, running, lost, ended }));
+                return Ok(Some(Adopted { link, told: Told { running, lost, ended } }));
             }
             _ => return Ok(None),
         }

@@ -13,11 +13,12 @@ mod prefetch;
 mod recovery;
 mod settling;
 mod signs;
-#[cfg(test)]
-mod simulation;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod start;
 mod step;
 mod turn;
+mod ward;
 
 use std::path::PathBuf;
 

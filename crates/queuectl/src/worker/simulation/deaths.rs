@@ -7,7 +7,7 @@ use queuectl_testing::keeper::Plan;
 
 use super::super::events::Event;
 use super::super::settling::{Facts, settle_for};
-use super::{Flight, World, now_or_never, variable};
+use super::{World, now_or_never, variable};
 
 /// What a dead keeper left, until somebody recovers it.
 pub struct Left {
@@ -42,31 +42,41 @@ impl World {
     /// The keeper dies with all that it ran. The worker hears of it and gets another.
     pub fn kill_keeper(&mut self, at: usize) {
         let (owner, fresh) = self.new_keeper();
-        self.bury_keeper(at, owner.clone(), fresh);
+        let dead = std::mem::replace(&mut self.workers[at].keeper, fresh);
+        let before = std::mem::replace(&mut self.workers[at].owner, owner.clone());
+        self.bury(dead, before);
         self.step(at, Event::KeeperLost);
         self.step(at, Event::KeeperReady { owner });
     }
 
-    /// The whole worker dies: `pkill -9`.
+    /// The whole worker dies: `pkill -9`. What it had adopted lives.
     pub fn kill_worker(&mut self, at: usize) {
-        let (owner, fresh) = self.new_keeper();
-        self.bury_keeper(at, owner, fresh);
-        self.workers[at].exited = true;
-        self.workers[at].flight = Flight::None;
+        let (_, fresh) = self.new_keeper();
+        let dead = std::mem::replace(&mut self.workers[at].keeper, fresh);
+        let owner = self.workers[at].owner.clone();
+        self.bury(dead, owner);
+        self.gone(at);
     }
 
-    fn bury_keeper(&mut self, at: usize, owner: String, fresh: FakeKeeper) {
-        let dead = std::mem::replace(&mut self.workers[at].keeper, fresh);
-        let owner = std::mem::replace(&mut self.workers[at].owner, owner);
+    /// A keeper that a worker has adopted dies with all that it runs.
+    pub fn kill_fostered(&mut self, at: usize) {
+        let Some(fostered) = self.workers[at].fosters.pop() else { return };
+        self.bury(fostered.keeper, fostered.owner);
+        self.count_fostered(at);
+    }
+
+    /// Nothing of a keeper lives; what it left is found some time later.
+    pub fn bury(&mut self, dead: FakeKeeper, owner: String) {
         let records = dead.die(self.now);
-        for (name, (_, claim)) in self.running.iter().filter(|(_, (worker, _))| *worker == at) {
+        for (name, (_, claim)) in self.running.iter().filter(|(_, (keeper, _))| *keeper == owner) {
             if records.iter().any(|record| record.claim == *claim && is_crowded(record)) {
                 *self.crowded.entry(name.clone()).or_default() += 1;
             }
         }
-        self.running.retain(|_, (worker, _)| *worker != at);
+        self.running.retain(|_, (keeper, _)| *keeper != owner);
         let found_at = self.now + self.chance.below(800);
         self.left.push(Left { owner, records, found_at });
+        self.deaths += 1;
     }
 
     /// Whoever lives settles what dead keepers ran and gives back what they did not start.

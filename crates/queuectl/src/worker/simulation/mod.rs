@@ -3,13 +3,17 @@
 //!
 //! The world is strict: it panics where two attempts of one job overlap, a worker runs more than its slots, a machine
 //! asks to be woken and then does nothing, or one leaves anything behind. `lives.rs` lets seeds decide what happens,
-//! `cases.rs` tells small stories, `deaths.rs` kills and recovers; `claims.rs` makes claims for the tests of single
-//! steps.
+//! `cases.rs` tells small stories, `deaths.rs` kills and recovers, `orphans.rs` adopts; `claims.rs` makes claims for the
+//! tests of single steps. Outside of tests it is compiled only with the feature `simulation`, for the crash proof.
 
+#[cfg(test)]
 mod cases;
+#[cfg(test)]
 pub mod claims;
 mod deaths;
 mod lives;
+mod orphans;
+mod tale;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -19,6 +23,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use queuectl_core::job::{Job, NewJob};
+#[cfg(test)]
 use queuectl_core::state::State;
 use queuectl_core::store::{
     Attempt, Attempts, Exchange, ExchangeReply, ExchangeRequest, Jobs, SettingsStore, StoreError, Take,
@@ -29,6 +34,10 @@ use queuectl_testing::given::{id, insert, worker};
 use queuectl_testing::{FakeKeeper, ManualClock, MemoryStore};
 
 use self::deaths::{Left, is_crowded, plan};
+#[cfg(feature = "simulation")]
+pub use self::lives::{Life, Mode, live};
+use self::orphans::{Fostered, Orphan};
+use self::tale::Tale;
 use super::events::{Action, Event, Report};
 use super::start::Surroundings;
 use super::step::{Identity, Machine};
@@ -77,6 +86,9 @@ struct SimWorker {
     keeper: FakeKeeper,
     owner: String,
     flight: Flight,
+    /// What it has adopted, and how many attempts of theirs it was told of.
+    fosters: Vec<Fostered>,
+    fostered: usize,
     exited: bool,
     slots: usize,
     steps: u64,
@@ -89,8 +101,9 @@ struct World {
     chance: Chance,
     workers: Vec<SimWorker>,
     left: Vec<Left>,
-    /// Who runs which job now; two at once is the one thing that must never be.
-    running: HashMap<String, (usize, ClaimKey)>,
+    orphans: Vec<Orphan>,
+    /// The keeper that runs a job now; two at once is the one thing that must never be.
+    running: HashMap<String, (String, ClaimKey)>,
     starts: BTreeMap<String, u32>,
     /// Starts that failed for reasons of our own.
     crowded: BTreeMap<String, u32>,
@@ -100,8 +113,9 @@ struct World {
     /// Some exchanges take long.
     slow: bool,
     reports: Vec<(u64, Report)>,
-    /// Every event and every action, if somebody wants to read it.
-    trace: Option<Vec<String>>,
+    adoptions: u64,
+    deaths: u64,
+    tale: Tale,
 }
 
 impl World {
@@ -114,6 +128,7 @@ impl World {
             chance: Chance(seed),
             workers: Vec::new(),
             left: Vec::new(),
+            orphans: Vec::new(),
             running: HashMap::new(),
             starts: BTreeMap::new(),
             crowded: BTreeMap::new(),
@@ -121,7 +136,9 @@ impl World {
             failures: 0,
             slow: false,
             reports: Vec::new(),
-            trace: None,
+            adoptions: 0,
+            deaths: 0,
+            tale: Tale::default(),
         }
     }
 
@@ -152,6 +169,8 @@ impl World {
             keeper,
             owner: owner.clone(),
             flight: Flight::None,
+            fosters: Vec::new(),
+            fostered: 0,
             exited: false,
             slots,
             steps: 0,
@@ -167,14 +186,10 @@ impl World {
         }
         self.workers[at].steps += 1;
         let (now, random) = (self.now, self.chance.draw());
-        if let Some(trace) = &mut self.trace {
-            trace.push(format!("{now} worker{at} {event:?}"));
-        }
+        self.tale.note(format_args!("{now} worker{at} {event:?}"));
         let actions = self.workers[at].machine.step(event, now, random);
         for action in actions {
-            if let Some(trace) = &mut self.trace {
-                trace.push(format!("{now} worker{at} {action:?}"));
-            }
+            self.tale.note(format_args!("{now} worker{at} {action:?}"));
             self.act(at, action);
         }
     }
@@ -201,26 +216,43 @@ impl World {
 
     fn start(&mut self, at: usize, start: &Start) {
         let name = variable(start, "QUEUECTL_JOB_ID");
-        let before = self.running.insert(name.clone(), (at, start.claim));
+        let owner = self.workers[at].owner.clone();
+        let before = self.running.insert(name.clone(), (owner, start.claim));
         assert_eq!(before, None, "two runs of {name} at once, at {}", self.now);
         *self.starts.entry(name).or_default() += 1;
-        let mine = self.running.values().filter(|(worker, _)| *worker == at).count();
-        assert!(mine <= self.workers[at].slots, "worker{at} runs {mine}");
+        let worker = &self.workers[at];
+        let mine = self.running.values().filter(|(owner, _)| *owner == worker.owner).count();
+        let all = mine + worker.fostered;
+        assert!(all <= worker.slots, "worker{at} runs {all}");
         let slot = variable(start, "QUEUECTL_SLOT").parse::<usize>().expect("a number");
         assert!((1..=self.workers[at].slots).contains(&slot), "there is no slot {slot}");
     }
 
     fn exit(&mut self, at: usize) {
-        let worker = &mut self.workers[at];
-        worker.exited = true;
+        if self.workers[at].machine.leaves_running() {
+            return self.hand_over(at);
+        }
+        let worker = &self.workers[at];
         assert_eq!(worker.keeper.running(), 0, "worker{at} left its attempts behind");
         let claims = now_or_never(self.store.claims_of(&worker.owner)).expect("the store works");
         if !claims.is_empty() || !worker.keeper.unsettled().is_empty() {
             let said =
                 self.reports.last().is_some_and(|(_, report)| matches!(report, Report::LeftBehind { .. }));
             assert!(said, "worker{at} left outcomes behind without a word");
-            self.kill_worker(at);
+            return self.kill_worker(at);
         }
+        self.gone(at);
+    }
+
+    /// An attempt that has ended runs no more.
+    fn note_end(&mut self, event: &KeeperEvent) {
+        let KeeperEvent::Exited(record) = event else { return };
+        self.running.retain(|name, (_, claim)| {
+            if *claim == record.claim && is_crowded(record) {
+                *self.crowded.entry(name.clone()).or_default() += 1;
+            }
+            *claim != record.claim
+        });
     }
 
     /// How long an exchange takes to the store, or back.
@@ -263,19 +295,15 @@ impl World {
         let mut busy = self.carry(at);
         for event in self.workers[at].keeper.events(now) {
             busy = true;
+            self.note_end(&event);
             match event {
                 KeeperEvent::Exited(record) => {
-                    self.running.retain(|name, (_, claim)| {
-                        if *claim == record.claim && is_crowded(&record) {
-                            *self.crowded.entry(name.clone()).or_default() += 1;
-                        }
-                        *claim != record.claim
-                    });
                     self.step(at, Event::Ended { record, stderr_tail: String::new() });
                 }
                 event => self.step(at, Event::Keeper(event)),
             }
         }
+        busy |= self.attend_fosters(at);
         if !self.workers[at].exited && self.workers[at].machine.wake_at() <= now {
             self.step(at, Event::Tick);
             busy = true;
@@ -293,6 +321,7 @@ impl World {
 
     /// Delivers everything that is due, then jumps to the next event; false when nothing is left to happen.
     fn turn(&mut self, until: u64) -> bool {
+        self.look_for_orphans();
         self.recover();
         let mut rounds = 0;
         while self.attend_all() {
@@ -300,20 +329,22 @@ impl World {
             assert!(rounds < ROUNDS_MAX, "somebody runs in circles at {}", self.now);
         }
         let found = self.left.iter().map(|left| left.found_at);
-        let mut next = found.fold(until, u64::min);
+        let mut next = found.chain(self.orphans.iter().map(|orphan| orphan.found_at)).fold(until, u64::min);
         for worker in self.workers.iter().filter(|worker| !worker.exited) {
             let flight = match &worker.flight {
                 Flight::None => None,
                 Flight::There { reaches: at, .. } | Flight::Back { arrives: at, .. } => Some(*at),
             };
             let wakes = [flight, worker.keeper.next_at(), Some(worker.machine.wake_at())];
-            next = wakes.into_iter().flatten().fold(next, u64::min);
+            let fosters = worker.fosters.iter().map(Fostered::next_at);
+            next = wakes.into_iter().flatten().chain(fosters).fold(next, u64::min);
         }
         assert!(next > self.now || until <= self.now, "woken for nothing at {}", self.now);
         let jump = next.max(self.now) - self.now;
         self.now += jump;
         self.clock.advance(Duration::from_millis(jump));
-        self.now < until && (self.workers.iter().any(|worker| !worker.exited) || !self.left.is_empty())
+        let somebody = self.workers.iter().any(|worker| !worker.exited);
+        self.now < until && (somebody || !self.left.is_empty() || !self.orphans.is_empty())
     }
 
     fn run_until(&mut self, until: u64) {
@@ -324,6 +355,7 @@ impl World {
         now_or_never(self.store.get(&id(name))).expect("the store works").expect("it is there")
     }
 
+    #[cfg(test)]
     fn state(&self, name: &str) -> State {
         self.job(name).state
     }

@@ -24,5 +24,5 @@ pub use estate::{Estate, Remains, try_take};
 pub use keeper::{KeeperOptions, run};
 pub use launch::{LaunchOptions, Launched, launch};
 pub use machine::{boot_id, pid_namespace};
-pub use output::{output_tail, sync_output};
+pub use output::{captured, output_tail, sync_output};
 pub use sweep::{SweepReport, sweep};

@@ -44,4 +44,4 @@ pub use queuectl_exec::protocol::OnCrash;
 pub use request::{Enqueuer, JobRequest, RequestError};
 #[cfg(feature = "simulation")]
 pub use worker::simulation;
-pub use worker::{Sign, Signs, Worker, WorkerOptions, WorkerReport};
+pub use worker::{Handled, Sign, Signs, Task, Worker, WorkerOptions, WorkerReport};

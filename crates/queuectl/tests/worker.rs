@@ -8,16 +8,20 @@ use std::future::Future;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use queuectl::core::id::JobId;
 use queuectl::core::job::Job;
 use queuectl::core::outcome::OutputBody;
+use queuectl::core::queue::QueueName;
 use queuectl::core::settings::find_key;
 use queuectl::core::state::State;
 use queuectl::core::store::StopMode;
 use queuectl::{
-    Access, Client, Enqueuer, JobRequest, Live, Piece, StopWait, Worker, WorkerOptions, WorkerReport,
+    Access, Client, Enqueuer, Handled, JobRequest, Live, Piece, StopWait, Task, Worker, WorkerOptions,
+    WorkerReport,
 };
 use queuectl_exec::KeeperOptions;
 use tokio::sync::watch;
@@ -33,6 +37,8 @@ const CASES: &[Case] = &[
     ("a_drain_outlives_its_keeper", || Box::pin(a_drain_outlives_its_keeper())),
     ("a_stop_finishes_what_runs", || Box::pin(a_stop_finishes_what_runs())),
     ("what_is_printed_is_heard_at_once", || Box::pin(what_is_printed_is_heard_at_once())),
+    ("handlers_run_jobs_of_their_kinds", || Box::pin(handlers_run_jobs_of_their_kinds())),
+    ("what_a_lost_handler_ran_is_interrupted", || Box::pin(what_a_lost_handler_ran_is_interrupted())),
     ("old_jobs_are_deleted", || Box::pin(old_jobs_are_deleted())),
 ];
 
@@ -87,7 +93,13 @@ impl Stage {
     }
 
     async fn start(&self, drain: bool) -> (JoinHandle<WorkerReport>, watch::Sender<Option<StopMode>>) {
-        let options = WorkerOptions {
+        let worker = Worker::register(self.client.clone(), self.options(drain)).await.expect("it registers");
+        let (stop, stopped) = watch::channel(None);
+        (tokio::spawn(async { worker.run(stopped).await.expect("it works") }), stop)
+    }
+
+    fn options(&self, drain: bool) -> WorkerOptions {
+        WorkerOptions {
             slots: 2,
             queues: Vec::new(),
             only: None,
@@ -99,10 +111,7 @@ impl Stage {
             on_crash: queuectl::OnCrash::Adopt,
             host: "here".to_owned(),
             version: "0.1.0".to_owned(),
-        };
-        let worker = Worker::register(self.client.clone(), options).await.expect("it registers");
-        let (stop, stopped) = watch::channel(None);
-        (tokio::spawn(async { worker.run(stopped).await.expect("it works") }), stop)
+        }
     }
 
     async fn drain(&self) -> WorkerReport {
@@ -204,4 +213,82 @@ async fn old_jobs_are_deleted() {
     stage.drain().await;
     assert!(stage.client.job(&good).await.expect("the store works").is_none());
     assert_eq!(stage.job(&bad).await.state, State::Dead, "only completed ones");
+}
+
+async fn handlers_run_jobs_of_their_kinds() {
+    let stage = Stage::new().await;
+    let client = &stage.client;
+    let task = async |kind: &str, payload: &str, timeout: Option<Duration>| {
+        let made = client.task(kind, QueueName::default(), Some(payload.to_owned())).await;
+        let mut job = made.expect("a job");
+        (job.spec.timeout, job.spec.max_retries) = (timeout, 2);
+        job.spec.retry.base = 1.0;
+        job.spec.retry.max = Duration::from_millis(10);
+        client.insert(vec![job]).await.expect("inserted").remove(0)
+    };
+    let good = task("double", "21", None).await;
+    let bad = task("double", "x", None).await;
+    let panics = task("panic", "", None).await;
+    let slow = task("sleep", "", Some(Duration::from_millis(30))).await;
+    let cancelled = task("sleep", "", None).await;
+    let command = stage.enqueue("true").await;
+    let other = task("nobody", "", None).await;
+    let began = Arc::new(AtomicUsize::new(0));
+    let counter = began.clone();
+    let worker = Worker::register(client.clone(), stage.options(true)).await.expect("registered");
+    let worker = worker
+        .handler("double", async |task: Task| {
+            let number: i64 = task.payload.unwrap_or_default().parse().map_err(|_| "no number".to_owned())?;
+            Ok((2 * number).to_string().into_bytes())
+        })
+        .handler("panic", async |_: Task| -> Handled { panic!("on purpose") })
+        .handler("sleep", move |_: Task| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            std::future::pending::<Handled>()
+        });
+    let (_stop, stopped) = watch::channel(None);
+    let running = tokio::spawn(worker.run(stopped));
+    // Two of the first and one of the second, at least.
+    while began.load(Ordering::SeqCst) < 3 {
+        tokio::task::yield_now().await;
+    }
+    client.cancel(std::slice::from_ref(&cancelled)).await.expect("the store works");
+    running.await.expect("no panic").expect("it works");
+    let output = &client.attempts(&good).await.expect("the store works")[0].stdout.body;
+    assert_eq!(*output, OutputBody::Inline(b"42".to_vec()));
+    let ended = async |id| {
+        let job = stage.job(id).await;
+        (job.state, job.attempts, job.last_error.unwrap_or_default())
+    };
+    assert_eq!(ended(&good).await, (State::Completed, 1, String::new()));
+    assert_eq!(ended(&bad).await, (State::Dead, 2, "exit code 1: no number".to_owned()));
+    assert_eq!(ended(&panics).await, (State::Dead, 2, "exit code 1: the handler panicked".to_owned()));
+    assert_eq!((ended(&slow).await.0, ended(&slow).await.1), (State::Dead, 2));
+    assert_eq!(ended(&cancelled).await.0, State::Cancelled);
+    assert_eq!(ended(&command).await.0, State::Pending, "it takes no commands");
+    assert_eq!(ended(&other).await.0, State::Pending, "nor what it has no handler for");
+}
+
+async fn what_a_lost_handler_ran_is_interrupted() {
+    let stage = Stage::new().await;
+    let job = stage.client.task("once", QueueName::default(), None).await.expect("a job");
+    let id = stage.client.insert(vec![job]).await.expect("inserted").remove(0);
+    let (sender, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let worker = Worker::register(stage.client.clone(), stage.options(false)).await.expect("registered");
+    let worker = worker.handler("once", move |_: Task| {
+        let _ = sender.send(());
+        std::future::pending::<Handled>()
+    });
+    let (_stop, stopped) = watch::channel(None);
+    let lost = tokio::spawn(worker.run(stopped));
+    begun.recv().await.expect("it runs");
+    // As a crash: nobody says good-bye, and its locks are free.
+    lost.abort();
+    let _ = lost.await;
+    let worker = Worker::register(stage.client.clone(), stage.options(true)).await.expect("registered");
+    let worker = worker.handler("once", async |_: Task| Ok(b"again".to_vec()));
+    let (_stop, stopped) = watch::channel(None);
+    worker.run(stopped).await.expect("it works");
+    let job = stage.job(&id).await;
+    assert_eq!((job.state, job.runs, job.attempts, job.interruptions), (State::Completed, 2, 1, 1));
 }

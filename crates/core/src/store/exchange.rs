@@ -82,6 +82,16 @@ pub enum StopMode {
     Now,
 }
 
+impl StopMode {
+    /// The same for a worker that cannot leave anything running.
+    pub fn ending(self) -> StopMode {
+        match self {
+            StopMode::HandOver => StopMode::Now,
+            other => other,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ExchangeReply {
     pub claims: Vec<Claim>,

@@ -15,7 +15,7 @@ pub(crate) use kept::{Kept, Piece};
 pub(crate) use place::OutputDir;
 
 use crate::protocol::{Body, Captured, ClaimKey, Stream};
-use queuectl_core::limits::OUTPUT_ROTATE_BYTES_PER_TURN;
+use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_ROTATE_BYTES_PER_TURN};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
@@ -120,6 +120,19 @@ impl Capture {
 /// What is captured of a stream to which nothing was written.
 pub(crate) fn captured_nothing() -> Captured {
     Captured { sha256: Sha256::digest([]).into(), ..Captured::default() }
+}
+
+/// What is kept of bytes that nobody has to be asked for: the beginning, if they are more than is kept in memory.
+pub fn captured(mut bytes: Vec<u8>) -> Captured {
+    let (total, sha256) = (bytes.len(), Sha256::digest(&bytes).into());
+    bytes.truncate(OUTPUT_INLINE_BYTES_MAX);
+    Captured {
+        bytes_total: total as u64,
+        bytes_dropped: (total - bytes.len()) as u64,
+        head_len: bytes.len() as u64,
+        sha256,
+        body: Body::Inline(bytes),
+    }
 }
 
 /// Makes what was kept durable: the file, if there is one, and its name.

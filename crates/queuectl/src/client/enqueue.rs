@@ -1,12 +1,14 @@
 //! Enqueue: requests become jobs under the settings in force, and all go in or none.
 
 use queuectl_core::id::JobId;
-use queuectl_core::job::NewJob;
+use queuectl_core::job::{Due, KIND_COMMAND, NewJob};
+use queuectl_core::limits::PAYLOAD_BYTES_MAX;
+use queuectl_core::queue::QueueName;
 use queuectl_core::store::Inserted;
 
 use super::Client;
 use crate::error::EnqueueError;
-use crate::request::{Enqueuer, JobRequest};
+use crate::request::{Enqueuer, JobRequest, RequestError};
 
 /// Draws of a generated id before a collision is reported as what it then is: not a collision.
 pub(super) const ID_DRAWS_MAX: usize = 8;
@@ -26,6 +28,27 @@ impl Client {
             jobs.push(job.map_err(|error| if several { error.in_job(index + 1) } else { error })?);
         }
         self.insert(jobs).await
+    }
+
+    /// A job for a handler of this kind (see [`crate::Worker::handler`]), with a payload for it and the settings in force
+    /// for its queue. Change what you like of it, and hand it to [`Client::insert`].
+    pub async fn task(
+        &self,
+        kind: &str,
+        queue: QueueName,
+        payload: Option<String>,
+    ) -> Result<NewJob, EnqueueError> {
+        if kind == KIND_COMMAND || QueueName::new(kind).is_err() {
+            return Err(RequestError::Kind { given: kind.to_owned() }.into());
+        }
+        if payload.as_ref().is_some_and(|payload| payload.len() > PAYLOAD_BYTES_MAX) {
+            return Err(RequestError::Payload.into());
+        }
+        let settings = self.store.settings().await?;
+        let mut spec = settings.for_queue(&queue).spec(queue);
+        kind.clone_into(&mut spec.kind);
+        spec.payload = payload;
+        Ok(NewJob { id: self.next_id(), generated: true, spec, due: Due::Now })
     }
 
     /// Enqueues jobs that are made already, all of these or none, in one synced transaction.

@@ -4,7 +4,9 @@ use queuectl_core::command::CommandError;
 use queuectl_core::duration::DurationError;
 use queuectl_core::environment::EnvironmentError;
 use queuectl_core::id::JobIdError;
-use queuectl_core::limits::{ENQUEUE_ARRAY_JOBS_MAX, ENQUEUE_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX};
+use queuectl_core::limits::{
+    ENQUEUE_ARRAY_JOBS_MAX, ENQUEUE_BYTES_MAX, PAYLOAD_BYTES_MAX, TAG_CHARS_MAX, TAGS_MAX,
+};
 use queuectl_core::queue::QueueNameError;
 use queuectl_core::settings::SettingError;
 
@@ -43,6 +45,12 @@ pub enum RequestError {
     Command(#[from] CommandError),
     #[error(transparent)]
     Queue(#[from] QueueNameError),
+    #[error(
+        "`{given}` is no kind of jobs for a handler: it is written like a queue's name, and is not `command`"
+    )]
+    Kind { given: String },
+    #[error("the payload is longer than {PAYLOAD_BYTES_MAX} bytes")]
+    Payload,
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error(transparent)]

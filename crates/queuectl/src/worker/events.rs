@@ -19,11 +19,8 @@ pub enum Event {
     /// The keeper is gone; whoever recovers it settles what it ran.
     KeeperLost,
     Keeper(KeeperEvent),
-    /// An attempt has ended, its output files are synced, and this is the last line of its standard error.
-    Ended {
-        record: Box<ExitRecord>,
-        stderr_tail: String,
-    },
+    /// These attempts have ended.
+    Ended(Vec<Ended>),
     /// So many attempts of keepers that this worker has adopted run now.
     Fostered {
         running: usize,
@@ -31,6 +28,15 @@ pub enum Event {
     Exchanged(Result<ExchangeReply, StoreError>),
     /// A person or a signal asks the worker to stop.
     Stop(StopMode),
+}
+
+/// An attempt that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its output files are synced.
+    pub record: Box<ExitRecord>,
+    /// The last line of its standard error.
+    pub stderr_tail: String,
 }
 
 /// What a worker does.

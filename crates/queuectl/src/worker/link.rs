@@ -6,8 +6,9 @@ use std::process::Child;
 
 use queuectl_core::id::JobId;
 use queuectl_core::limits::KEEPER_HELLO_MAX;
+use queuectl_core::store::Claim;
 use queuectl_exec::protocol::{Event, OnCrash, PROTOCOL_VERSION, Request};
-use queuectl_exec::rundir::connect;
+use queuectl_exec::rundir::{self, Kind, connect};
 use queuectl_exec::wire::{self, FrameDecoder};
 use queuectl_exec::{LaunchOptions, boot_id, launch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +17,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tracing::debug;
 
+use super::handlers::{Handlers, Host};
 use super::ward::Told;
 use crate::error::Error;
 
@@ -40,10 +42,48 @@ pub struct Link {
     /// The owner of the claims that it runs.
     pub owner: String,
     /// Bounded by the worker's slots: each claim is started, stopped and settled once.
-    orders: mpsc::UnboundedSender<Request>,
+    orders: mpsc::UnboundedSender<Order>,
     events: mpsc::Receiver<Event>,
     /// Only of a keeper that this worker has started.
     child: Option<Child>,
+}
+
+/// What is sent over a link.
+pub enum Order {
+    Say(Request),
+    /// Of a worker with handlers, in place of [`Request::Start`].
+    Run(Box<Claim>),
+}
+
+/// What runs the jobs of a worker.
+#[derive(Clone)]
+pub enum Runner {
+    /// Processes.
+    Keeper(Launcher),
+    /// Functions of this one.
+    Handlers { handlers: Handlers, run_dir: PathBuf },
+}
+
+impl Runner {
+    /// Starts it.
+    pub async fn start(&self, id: String) -> Result<Link, Error> {
+        match self {
+            Runner::Keeper(launcher) => launcher.launch(id).await,
+            Runner::Handlers { handlers, run_dir } => {
+                let lock = rundir::lock(run_dir, Kind::Keeper, &id).map_err(|source| Error::File {
+                    doing: "make a lock in",
+                    path: run_dir.clone(),
+                    source,
+                })?;
+                Ok(Link::to_host(Host::new(handlers.clone(), lock), id))
+            }
+        }
+    }
+
+    /// What it runs lives and dies with this process.
+    pub fn is_here(&self) -> bool {
+        matches!(self, Runner::Handlers { .. })
+    }
 }
 
 /// The id of a keeper: fresh, and ending in the boot that it belongs to, so that whoever finds its claims after a power
@@ -124,6 +164,14 @@ impl Link {
         Ok(Link { owner, orders, events, child })
     }
 
+    /// To what runs in this process.
+    fn to_host(host: Host, owner: String) -> Link {
+        let (orders, taken) = mpsc::unbounded_channel();
+        let (heard, events) = mpsc::channel(EVENTS_MAX);
+        tokio::spawn(host.serve(taken, heard));
+        Link { owner, orders, events, child: None }
+    }
+
     /// Exchanges the first words; false if there is no understanding.
     async fn greet(&mut self) -> bool {
         self.send(Request::Hello { version: PROTOCOL_VERSION });
@@ -133,12 +181,22 @@ impl Link {
 
     /// Sends an order; if the keeper is gone, [`Link::next`] says so.
     pub fn send(&self, order: Request) {
-        let _ = self.orders.send(order);
+        let _ = self.orders.send(Order::Say(order));
+    }
+
+    /// Has a handler run this.
+    pub fn run(&self, claim: Claim) {
+        let _ = self.orders.send(Order::Run(Box::new(claim)));
     }
 
     /// The next event; `None` once the keeper is gone. Safe to drop and call again.
     pub async fn next(&mut self) -> Option<Event> {
         self.events.recv().await
+    }
+
+    /// The next event, if it is there already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        self.events.try_recv().ok()
     }
 
     /// Parts from a keeper without attempts, or from a dead one, and reaps it.
@@ -158,14 +216,17 @@ impl Link {
     }
 }
 
-async fn send_orders(mut write: OwnedWriteHalf, mut orders: mpsc::UnboundedReceiver<Request>) {
+async fn send_orders(mut write: OwnedWriteHalf, mut orders: mpsc::UnboundedReceiver<Order>) {
     while let Some(order) = orders.recv().await {
         let mut bytes = Vec::new();
         let mut next = Some(order);
         while let Some(order) = next {
-            match wire::encode(&order) {
-                Ok(frame) => bytes.extend(frame),
-                Err(error) => debug!(%error, "an order does not fit a frame"),
+            // A keeper takes requests only.
+            if let Order::Say(request) = order {
+                match wire::encode(&request) {
+                    Ok(frame) => bytes.extend(frame),
+                    Err(error) => debug!(%error, "an order does not fit a frame"),
+                }
             }
             next = orders.try_recv().ok();
         }

@@ -7,6 +7,7 @@
 mod duties;
 mod events;
 mod foster;
+mod handlers;
 mod link;
 mod log_watch;
 mod prefetch;
@@ -33,7 +34,9 @@ use tokio::sync::watch;
 use tracing::warn;
 
 pub use self::foster::{Household, adopt_orphans};
-use self::link::Launcher;
+use self::handlers::Handlers;
+pub use self::handlers::{Handled, Task};
+use self::link::{Launcher, Runner};
 pub use self::recovery::Recovery;
 pub use self::signs::{Sign, Signs};
 use self::start::Surroundings;
@@ -102,6 +105,7 @@ pub struct WorkerReport {
 /// # }
 /// ```
 pub struct Worker {
+    handlers: Handlers,
     client: Client,
     options: WorkerOptions,
     id: String,
@@ -129,7 +133,21 @@ impl Worker {
             version: options.version.clone(),
         };
         client.store.register(row).await?;
-        Ok(Worker { client, options, id, lock, signs: Signs::default() })
+        let handlers = Handlers::default();
+        Ok(Worker { handlers, client, options, id, lock, signs: Signs::default() })
+    }
+
+    /// Runs jobs of this kind by a function, in this process, as many at once as the worker has slots. A worker with
+    /// handlers takes the kinds of its handlers and no commands, and has no keeper: if its process dies, what was in
+    /// flight is interrupted, as a command is whose keeper was killed. A cancellation drops the function's future at its
+    /// next await, and so does a timeout.
+    #[must_use]
+    pub fn handler<F>(mut self, kind: &str, handler: impl Fn(Task) -> F + Send + Sync + 'static) -> Worker
+    where
+        F: Future<Output = Handled> + Send + 'static,
+    {
+        self.handlers.insert(kind.to_owned(), handler);
+        self
     }
 
     /// Its id, as listings show it.
@@ -147,28 +165,38 @@ impl Worker {
     /// [`StopMode::HandOver`].
     pub async fn run(self, stop: watch::Receiver<Option<StopMode>>) -> Result<WorkerReport, Error> {
         let place = self.client.place();
+        let here = !self.handlers.is_empty();
         let identity = Identity {
             worker: self.id.clone(),
             slots: self.options.slots,
             take: Take {
-                kinds: vec![KIND_COMMAND.to_owned()],
+                kinds: if here { self.handlers.kinds() } else { vec![KIND_COMMAND.to_owned()] },
                 queues: self.options.queues.clone(),
                 only: self.options.only.clone(),
             },
             drain: self.options.drain,
+            here,
         };
-        let surroundings = Surroundings {
-            environment: self.options.environment.clone(),
-            home: self.options.home.clone(),
-            database: Some(place.name.clone().into_bytes()),
+        let surroundings = if here {
+            Surroundings::default()
+        } else {
+            Surroundings {
+                environment: self.options.environment.clone(),
+                home: self.options.home.clone(),
+                database: Some(place.name.clone().into_bytes()),
+            }
         };
-        let launcher = Launcher {
-            program: self.options.program.clone(),
-            run_dir: place.run_dir.clone(),
-            out_dir: place.out_dir.clone(),
-            umask: self.options.umask,
-            on_crash: self.options.on_crash,
-            guard: place.file.clone(),
+        let runner = if here {
+            Runner::Handlers { handlers: self.handlers, run_dir: place.run_dir.clone() }
+        } else {
+            Runner::Keeper(Launcher {
+                program: self.options.program.clone(),
+                run_dir: place.run_dir.clone(),
+                out_dir: place.out_dir.clone(),
+                umask: self.options.umask,
+                on_crash: self.options.on_crash,
+                guard: place.file.clone(),
+            })
         };
         let result = match self.client.store.listen(Topic::Work).await {
             Err(error) => Err(error.into()),
@@ -176,7 +204,7 @@ impl Worker {
                 // The worker of one job looks after that one alone.
                 let adopts = self.options.only.is_none();
                 let duties = duties::spawn(self.client.clone(), adopts).await;
-                let turns = Turns::new(self.client.clone(), identity, surroundings, launcher, &duties);
+                let turns = Turns::new(self.client.clone(), identity, surroundings, runner, &duties);
                 let result = match turns.await {
                     Ok(turns) => turns.watched(self.signs).run(listener, stop).await,
                     Err(error) => Err(error),

@@ -22,7 +22,7 @@ use queuectl_core::limits;
 use queuectl_core::queue::QueueName;
 use queuectl_core::settings::Settings;
 use queuectl_core::store::{Claim, Settle, StopMode, Take};
-use queuectl_exec::protocol::{End, Event as KeeperEvent, ExitRecord, Request, StopReason};
+use queuectl_exec::protocol::{ClaimKey, End, Event as KeeperEvent, ExitRecord, Request, StopReason};
 
 use super::events::{Action, Event, Report};
 use super::prefetch::Prefetch;
@@ -36,6 +36,8 @@ pub struct Identity {
     pub slots: usize,
     pub take: Take,
     pub drain: bool,
+    /// Its jobs run in this process.
+    pub here: bool,
 }
 
 #[derive(Debug)]
@@ -152,8 +154,10 @@ impl Machine {
             }
             Event::KeeperLost => self.lose_keeper(),
             Event::Keeper(event) => self.hear_keeper(&event, now),
-            Event::Ended { record, stderr_tail } => {
-                self.end(&record, &stderr_tail, now, random, &mut actions);
+            Event::Ended(ended) => {
+                for (one, at) in ended.into_iter().zip(0..) {
+                    self.end(&one.record, &one.stderr_tail, now, spread(random, at), &mut actions);
+                }
             }
             Event::Fostered { running } => self.foster(running),
             Event::Exchanged(Ok(reply)) => self.take_reply(reply, now, &mut actions),
@@ -188,6 +192,11 @@ impl Machine {
 
     pub fn is_stopping(&self) -> bool {
         self.stop.is_some()
+    }
+
+    /// What this claim is about.
+    pub fn claim(&self, key: ClaimKey) -> Option<Claim> {
+        self.held.get(&ClaimToken::from(key)).map(|held| held.claim.clone())
     }
 
     /// How it stops, if it does.
@@ -312,6 +321,8 @@ impl Machine {
     }
 
     fn stop_at(&mut self, mode: StopMode, actions: &mut Vec<Action>) {
+        // What runs in this process cannot be left to another.
+        let mode = if self.identity.here { mode.ending() } else { mode };
         if self.stop >= Some(mode) {
             return;
         }
@@ -379,8 +390,10 @@ impl Machine {
             return;
         }
         let waiting = self.held.iter().filter(|(_, held)| matches!(held.phase, Phase::Waiting));
-        for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
-            let Some(slot) = self.free_slot() else {
+        let waiting: Vec<ClaimToken> = waiting.map(|(token, _)| *token).collect();
+        let mut free = if waiting.is_empty() { Vec::new() } else { self.free_slots() }.into_iter();
+        for token in waiting {
+            let Some(slot) = free.next() else {
                 // Claimed ahead. What may run only once is not kept waiting where a crash would cost it its run.
                 if self.held[&token].claim.job.spec.at_most_once {
                     self.release(token);
@@ -404,14 +417,25 @@ impl Machine {
         }
     }
 
-    fn free_slot(&self) -> Option<u32> {
-        let taken = |slot: u32| self.held.values().any(|held| held.slot == Some(slot));
-        let used = self.held.values().filter(|held| held.slot.is_some()).count();
-        if used + self.fostered >= self.identity.slots {
-            return None;
+    /// The slots that may be taken now, the lowest first. Adopted attempts leave as many empty as they are.
+    fn free_slots(&self) -> Vec<u32> {
+        let mut taken = vec![false; self.identity.slots];
+        for slot in self.held.values().filter_map(|held| held.slot) {
+            taken[slot as usize - 1] = true;
         }
-        (1..=self.identity.slots as u32).find(|slot| !taken(*slot))
+        let free = (1..).zip(taken).filter_map(|(slot, taken)| (!taken).then_some(slot));
+        let mut free: Vec<u32> = free.collect();
+        free.truncate(free.len().saturating_sub(self.fostered));
+        free
     }
+}
+
+/// One random value is enough for many: SplitMix64, with `at` steps between the first and this one.
+fn spread(random: u64, at: u64) -> u64 {
+    let mut mixed = random.wrapping_add(at.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    if at == 0 { random } else { mixed ^ (mixed >> 31) }
 }
 
 fn ms(duration: Duration) -> u64 {

@@ -1,10 +1,11 @@
 //! The thin loop around the step machine: it waits, tells the machine what happened, and does what the machine says.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use queuectl_core::limits::OUTPUT_INLINE_BYTES_MAX;
+use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, SETTLES_MAX};
 use queuectl_core::store::{ExchangeReply, Listener, StopMode, StoreError};
-use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord};
+use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord, Request};
 use queuectl_exec::{now_boot_ms, sync_output};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -12,9 +13,9 @@ use tracing::{error, info, warn};
 
 use super::WorkerReport;
 use super::duties::Duties;
-use super::events::{Action, Event, Report};
+use super::events::{Action, Ended, Event, Report};
 use super::foster::Household;
-use super::link::{Launcher, Link, keeper_id};
+use super::link::{Link, Runner, keeper_id};
 use super::recovery::Recovery;
 use super::settling::last_line;
 use super::signs::Signs;
@@ -39,8 +40,11 @@ pub struct Turns {
     client: Client,
     worker: String,
     machine: Machine,
-    launcher: Launcher,
+    runner: Runner,
+    out_dir: PathBuf,
     link: Option<Link>,
+    /// What the keeper said behind a number of exits that were taken together.
+    behind: Option<KeeperEvent>,
     exchange: Option<JoinHandle<Result<ExchangeReply, StoreError>>>,
     /// When it was sent.
     exchange_since: u64,
@@ -65,19 +69,22 @@ impl Turns {
         client: Client,
         identity: Identity,
         surroundings: Surroundings,
-        launcher: Launcher,
+        runner: Runner,
         duties: &Duties,
     ) -> Result<Turns, Error> {
         let settings = client.settings().await?;
-        let link = launcher.launch(keeper_id(&client.next_id())).await?;
+        let link = runner.start(keeper_id(&client.next_id())).await?;
         let household = duties.household();
         let fostered = household.running();
+        let client_out_dir = client.place().out_dir;
         Ok(Turns {
             client,
             worker: identity.worker.clone(),
             machine: Machine::new(identity, surroundings, settings),
-            launcher,
+            runner,
+            out_dir: client_out_dir,
             link: Some(link),
+            behind: None,
             exchange: None,
             exchange_since: 0,
             signs: Signs::default(),
@@ -152,7 +159,12 @@ impl Turns {
                 }
                 Action::Keeper(order) => {
                     if let Some(link) = &self.link {
-                        link.send(order);
+                        match (order, self.runner.is_here()) {
+                            (Request::Start(start), true) => {
+                                self.machine.claim(start.claim).into_iter().for_each(|claim| link.run(claim));
+                            }
+                            (order, _) => link.send(order),
+                        }
                     }
                 }
                 Action::Report(report) => self.tell(report),
@@ -187,8 +199,8 @@ impl Turns {
             Ok(()) = self.fostered.changed() => {
                 Event::Fostered { running: *self.fostered.borrow_and_update() }
             }
-            event = next_from(&mut self.link) => match event {
-                Some(KeeperEvent::Exited(record)) => self.ended(record),
+            event = next_from(&mut self.link, &mut self.behind) => match event {
+                Some(KeeperEvent::Exited(record)) => self.ended_together(record),
                 Some(event) => Event::Keeper(event),
                 None => {
                     self.bury_keeper();
@@ -213,20 +225,39 @@ impl Turns {
         tokio::spawn(async move { store.request_stop(&[worker], mode).await });
     }
 
+    /// An attempt has ended, and perhaps more by now: what is known together is settled together.
+    fn ended_together(&mut self, first: Box<ExitRecord>) -> Event {
+        let mut ended = Vec::new();
+        let mut next = Some(KeeperEvent::Exited(first));
+        while let Some(event) = next.take() {
+            let KeeperEvent::Exited(record) = event else {
+                self.behind = Some(event);
+                break;
+            };
+            if let Event::Ended(more) = self.ended(record) {
+                ended.extend(more);
+            }
+            if ended.len() < SETTLES_MAX {
+                next = self.link.as_mut().and_then(Link::try_next);
+            }
+        }
+        Event::Ended(ended)
+    }
+
     /// An attempt has ended. Output in files is synced before anything names it, off this thread.
     fn ended(&mut self, record: Box<ExitRecord>) -> Event {
         self.deaths = 0;
         let inline = |output: &Captured| matches!(output.body, Body::Inline(_));
         if inline(&record.stdout) && inline(&record.stderr) {
-            let stderr_tail = stderr_tail(&self.launcher.out_dir, &record.stderr);
-            return Event::Ended { record, stderr_tail };
+            let stderr_tail = stderr_tail(&self.out_dir, &record.stderr);
+            return Event::Ended(vec![Ended { record, stderr_tail }]);
         }
-        let (sender, out_dir) = (self.synced.0.clone(), self.launcher.out_dir.clone());
+        let (sender, out_dir) = (self.synced.0.clone(), self.out_dir.clone());
         tokio::spawn(async move {
             let task = tokio::task::spawn_blocking(move || sync_record(record, &out_dir));
             if let Ok((record, stderr_tail)) = task.await {
                 // Nobody listens only if the worker has gone, and then whoever recovers its keeper settles it.
-                let _ = sender.send(Event::Ended { record, stderr_tail }).await;
+                let _ = sender.send(Event::Ended(vec![Ended { record, stderr_tail }])).await;
             }
         });
         Event::Tick
@@ -245,7 +276,7 @@ impl Turns {
             return Err(Error::Keeper { what: "dies again and again".to_owned(), source: None });
         }
         self.nudge.now();
-        let link = self.launcher.launch(keeper_id(&self.client.next_id())).await?;
+        let link = self.runner.start(keeper_id(&self.client.next_id())).await?;
         let owner = link.owner.clone();
         self.link = Some(link);
         Ok(Event::KeeperReady { owner })
@@ -283,7 +314,10 @@ impl Turns {
     }
 }
 
-async fn next_from(link: &mut Option<Link>) -> Option<KeeperEvent> {
+async fn next_from(link: &mut Option<Link>, behind: &mut Option<KeeperEvent>) -> Option<KeeperEvent> {
+    if let Some(event) = behind.take() {
+        return Some(event);
+    }
     match link {
         Some(link) => link.next().await,
         None => std::future::pending().await,

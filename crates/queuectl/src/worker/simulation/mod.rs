@@ -38,7 +38,7 @@ use self::deaths::{Left, is_crowded, plan};
 pub use self::lives::{Life, Mode, live};
 use self::orphans::{Fostered, Orphan};
 use self::tale::Tale;
-use super::events::{Action, Event, Report};
+use super::events::{Action, Ended, Event, Report};
 use super::start::Surroundings;
 use super::step::{Identity, Machine};
 
@@ -161,6 +161,7 @@ impl World {
             slots,
             take: Take { kinds: vec!["command".to_owned()], ..Take::default() },
             drain,
+            here: false,
         };
         let settings = now_or_never(self.store.settings()).expect("the store works");
         let machine = Machine::new(identity, Surroundings::default(), settings);
@@ -298,7 +299,7 @@ impl World {
             self.note_end(&event);
             match event {
                 KeeperEvent::Exited(record) => {
-                    self.step(at, Event::Ended { record, stderr_tail: String::new() });
+                    self.step(at, Event::Ended(vec![Ended { record, stderr_tail: String::new() }]));
                 }
                 event => self.step(at, Event::Keeper(event)),
             }

@@ -10,7 +10,7 @@ use queuectl_core::store::{Claim, ExchangeReply, ExchangeRequest, Settled, Store
 use queuectl_exec::protocol::{End, Request};
 
 use super::{Identity, Machine};
-use crate::worker::events::{Action, Event, Report};
+use crate::worker::events::{Action, Ended, Event, Report};
 use crate::worker::simulation::claims::{claim, record};
 use crate::worker::start::Surroundings;
 
@@ -35,7 +35,8 @@ impl Rig {
     }
 
     fn drained_or_not(slots: usize, drain: bool) -> Rig {
-        let identity = Identity { worker: "worker1".to_owned(), slots, take: Take::default(), drain };
+        let identity =
+            Identity { worker: "worker1".to_owned(), slots, take: Take::default(), drain, here: false };
         let mut machine = Machine::new(identity, Surroundings::default(), Settings::default());
         assert_eq!(machine.wake_at(), u64::MAX, "without a keeper there is nothing to wake for");
         machine.step(Event::KeeperReady { owner: "keeper1".to_owned() }, 1_000, 0);
@@ -85,7 +86,7 @@ impl Rig {
 
     fn ended(&mut self, claim: &Claim, end: End) -> Said {
         let record = record(claim, end, 1, self.now);
-        self.step(Event::Ended { record, stderr_tail: String::new() })
+        self.step(Event::Ended(vec![Ended { record, stderr_tail: String::new() }]))
     }
 
     fn fail_store(&mut self) -> Said {

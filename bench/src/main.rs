@@ -1,41 +1,109 @@
-//! Benchmarks. Each measures the release binary against a floor, in pairs within the same minute, and prints medians.
+//! Benchmarks: the release binary beside floors that nothing can be faster than, and beside its peers, in rounds.
 
-#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it measured")]
 
-mod enqueue_floor;
+mod clock;
+mod conditions;
+mod floors;
+mod meter;
+mod plan;
+mod product;
+mod report;
+mod rounds;
+mod scenarios;
+mod stand;
 
-use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::conditions::Conditions;
+use crate::stand::{Fault, Scale, Stand};
+
 /// Measures queuectl.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Bench {
+    /// A scenario, or all
+    #[arg(required = true, value_parser = scenario_names())]
+    scenario: Option<String>,
+    /// Rounds: in each, every contender runs once
+    #[arg(long, default_value_t = 5)]
+    pairs: usize,
+    #[arg(long, value_enum, default_value_t = Scale::Full)]
+    scale: Scale,
+    /// Print one JSON object a scenario
+    #[arg(long)]
+    json: bool,
+    /// Write the tables into a marked section of this document
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
     /// The binary to measure [default: the one beside this program]
-    #[arg(long, global = true)]
+    #[arg(long)]
     queuectl: Option<PathBuf>,
+    /// Where bench/peers.sh put the peers [default: target/peers]
+    #[arg(long)]
+    peers: Option<PathBuf>,
     #[command(subcommand)]
-    what: What,
+    part: Option<Part>,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
-    /// `enqueue -` of many lines against a prepared insert of the same rows
-    EnqueueFloor(enqueue_floor::Arguments),
+enum Part {
+    /// A floor, in this process; prints its seconds
+    #[command(hide = true, subcommand)]
+    Floor(floors::Floor),
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn scenario_names() -> Vec<&'static str> {
+    scenarios::ALL.iter().map(|(name, _)| *name).chain(["all"]).collect()
+}
+
+fn main() -> Result<ExitCode, Fault> {
     let bench = Bench::parse();
-    let queuectl = match bench.queuectl {
-        Some(path) => path,
-        None => std::env::current_exe()?.with_file_name("queuectl"),
+    if let Some(Part::Floor(floor)) = bench.part {
+        println!("{}", floors::run(floor)?.as_secs_f64());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let this = std::env::current_exe()?;
+    let stand = Stand {
+        queuectl: bench.queuectl.clone().unwrap_or_else(|| this.with_file_name("queuectl")),
+        peers: bench.peers.clone().unwrap_or_else(|| Stand::source().join("target/peers")),
+        bench: this,
+        scale: bench.scale,
     };
-    match bench.what {
-        What::EnqueueFloor(arguments) => {
-            let measured = enqueue_floor::run(&queuectl, &arguments)?;
-            println!("{measured}");
+    if !stand.queuectl.exists() {
+        return Err(format!("no {}: build it with cargo build --release", stand.queuectl.display()).into());
+    }
+    let chosen = bench.scenario.as_deref().unwrap_or("all");
+    play(&bench, &stand, chosen)
+}
+
+/// Plays the chosen scenarios; one that fails does not keep the others from being played.
+fn play(bench: &Bench, stand: &Stand, chosen: &str) -> Result<ExitCode, Fault> {
+    let conditions = Conditions::found(stand);
+    let mut reports = Vec::new();
+    let mut code = ExitCode::SUCCESS;
+    for (name, planner) in scenarios::ALL.iter().filter(|(name, _)| chosen == "all" || chosen == *name) {
+        match planner(stand).and_then(|plan| rounds::play(plan, bench.pairs, bench.scale)) {
+            Ok(report) if bench.json => {
+                let line = serde_json::json!({ "report": report, "conditions": conditions });
+                println!("{line}");
+                reports.push(report);
+            }
+            Ok(report) => {
+                println!("{}", report::table(&report, &conditions));
+                reports.push(report);
+            }
+            Err(fault) => {
+                eprintln!("{name} failed: {fault}");
+                code = ExitCode::FAILURE;
+            }
         }
     }
-    Ok(())
+    if let Some(path) = &bench.write {
+        report::write_document(path, &reports, &conditions)?;
+    }
+    Ok(code)
 }

@@ -15,7 +15,7 @@ BUNQUEUE=2.9.5
 PLAINJOB=0.0.14
 LITEQUE=0.8.0
 HUEY=3.5.4
-LITEQUEUE=0.14
+LITEQUEUE=0.9
 HYPERQUEUE=0.27.0
 
 # skip_unless NAME COMMAND...: runs the command; its last lines are the reason if it fails.

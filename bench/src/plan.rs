@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use crate::meter::Usage;
 use crate::stand::Fault;
 
@@ -126,6 +128,8 @@ pub struct Plan<'a> {
     pub goals: Vec<Goal>,
     /// Who does not take part, and why.
     pub skipped: Vec<(&'static str, String)>,
+    /// What all rounds share, for as long as they are played.
+    kept: Vec<TempDir>,
 }
 
 impl<'a> Plan<'a> {
@@ -141,7 +145,12 @@ impl<'a> Plan<'a> {
             contenders: Vec::new(),
             goals: Vec::new(),
             skipped: Vec::new(),
+            kept: Vec::new(),
         }
+    }
+
+    pub fn keeps(&mut self, dir: TempDir) {
+        self.kept.push(dir);
     }
 
     pub fn contender(&mut self, contender: Contender<'a>) {

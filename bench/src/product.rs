@@ -97,10 +97,6 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Stops it, and waits until it is gone.
     pub fn stop(mut self) -> Result<(), Fault> {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM)?;

@@ -1,8 +1,17 @@
 //! The scenarios, one a file.
 
+mod ageing;
+mod backlog;
+mod bulk;
 mod enqueue_cli;
+mod enqueue_many;
+mod flood;
 mod floors;
+mod idle;
+mod library;
+mod pickup;
 mod shell;
+mod size;
 
 use crate::plan::Plan;
 use crate::stand::{Fault, Stand};
@@ -15,4 +24,13 @@ pub const ALL: &[(&str, Planner)] = &[
     ("shell", shell::shell),
     ("shell-argv", shell::argv),
     ("enqueue-cli", enqueue_cli::plan),
+    ("enqueue-many", enqueue_many::plan),
+    ("bulk", bulk::plan),
+    ("pickup", pickup::idle),
+    ("loaded-pickup", pickup::loaded),
+    ("idle", idle::plan),
+    ("ageing", ageing::plan),
+    ("backlog", backlog::plan),
+    ("flood", flood::plan),
+    ("size", size::plan),
 ];

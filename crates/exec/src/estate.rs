@@ -3,6 +3,7 @@
 use crate::protocol::{ClaimKey, ExitRecord};
 use crate::rundir::{HeldLock, Kind, socket_name, spool_name, try_lock_dead, unmark_orphan};
 use crate::spool::{SpoolDamage, SpoolEnding, SpoolRecord, StartedRecord, decode};
+use queuectl_points::point;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -75,6 +76,7 @@ impl Estate {
         for name in [spool_name(&self.id), format!("{}.new", spool_name(&self.id)), socket_name(&self.id)] {
             remove_if_there(&self.run_dir.join(name))?;
         }
+        point!("estate.emptied");
         unmark_orphan(&self.run_dir, &self.id)?;
         // Last, for it is what others look for.
         self.lock.remove()

@@ -2,6 +2,7 @@
 
 use crate::protocol::OnCrash;
 use crate::unix::new_session_on_exec;
+use queuectl_points::point;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -44,6 +45,8 @@ pub fn launch(options: &LaunchOptions) -> io::Result<Launched> {
     }
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::inherit());
     new_session_on_exec(&mut command);
+    point!("launch.before");
     let child = command.spawn()?;
+    point!("launch.after");
     Ok(Launched { control, child })
 }

@@ -4,6 +4,7 @@
 
 use crate::estate::remove_if_there;
 use queuectl_core::limits::{RUN_ID_CHARS_MAX, RUN_LOCK_WAIT_MAX};
+use queuectl_points::point;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -123,7 +124,10 @@ impl HeldLock {
 
     /// Deletes the file and lets go: nothing is left of this worker or keeper.
     pub fn remove(self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+        point!("lock.remove.before");
+        let removed = std::fs::remove_file(&self.path);
+        point!("lock.remove.after");
+        removed
     }
 }
 
@@ -135,8 +139,12 @@ pub fn lock(run_dir: &Path, kind: Kind, id: &str) -> io::Result<HeldLock> {
     for _ in 0..tries {
         let file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)?;
+        point!("lock.created");
         match file.try_lock() {
-            Ok(()) if is_still_at(&file, &path) => return Ok(HeldLock { path, file }),
+            Ok(()) if is_still_at(&file, &path) => {
+                point!("lock.held");
+                return Ok(HeldLock { path, file });
+            }
             // Somebody took the estate of an earlier one and deleted the file meanwhile.
             Ok(()) => {}
             // Whoever asks whether we are alive holds the lock for an instant.
@@ -154,7 +162,10 @@ pub fn try_lock_dead(run_dir: &Path, kind: Kind, id: &str) -> io::Result<Option<
     let path = run_dir.join(lock_name(kind, id));
     let Some(file) = open_existing(&path)? else { return Ok(None) };
     match file.try_lock() {
-        Ok(()) if is_still_at(&file, &path) => Ok(Some(HeldLock { path, file })),
+        Ok(()) if is_still_at(&file, &path) => {
+            point!("lock.taken_over");
+            Ok(Some(HeldLock { path, file }))
+        }
         Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use queuectl_core::store::{StoreError, StoreResult, Topic};
+use queuectl_points::point;
 
 /// Longest path that a socket address holds, less its end mark.
 const SOCKET_PATH_MAX: usize = 107;
@@ -46,6 +47,7 @@ pub fn ring(run_dir: &Path, topic: Topic) {
         }
         let Some(socket) = &socket else { return };
         let Ok((path, _handle)) = reachable(run_dir, name) else { continue };
+        point!("ring.send");
         if let Err(error) = socket.send_to(&[1], &path)
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
@@ -72,6 +74,7 @@ impl RingSocket {
         let _ = fs::remove_file(run_dir.join(&name));
         let (address, _handle) = reachable(run_dir, &name).map_err(failed)?;
         let socket = UnixDatagram::bind(address).map_err(failed)?;
+        point!("ring.bound");
         socket.set_nonblocking(true).map_err(failed)?;
         Ok(RingSocket { socket, path: run_dir.join(name) })
     }

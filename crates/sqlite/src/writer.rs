@@ -12,6 +12,7 @@ use std::thread;
 
 use queuectl_core::limits::{CHECKPOINT_PAGES, GROUP_COMMIT_MAX, WRITER_QUEUE_MAX};
 use queuectl_core::store::{StoreError, StoreResult, Topic};
+use queuectl_points::point;
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use tokio::sync::oneshot;
@@ -204,6 +205,7 @@ impl Desk {
             }
             return Ok(());
         }
+        point!("store.begun");
         // A newer binary may have changed the schema since this one opened it.
         if let Err(Failure(error)) = schema::check_writer(connection) {
             let _ = connection.execute_batch("ROLLBACK");
@@ -216,7 +218,9 @@ impl Desk {
             let turn = if connection.is_autocommit() { Err(undone()) } else { Ok((connection, &mut rings)) };
             replies.push(operation(turn));
         }
+        point!("store.commit.before");
         let Err(error) = connection.execute_batch("COMMIT") else {
+            point!("store.commit.after");
             // Only what is in the file that others find is acknowledged.
             if let Err(error) = self.home.check() {
                 for reply in replies {
@@ -229,12 +233,14 @@ impl Desk {
                     ring::ring(&self.run_dir, topic);
                 }
             }
+            point!("store.rung");
             // Before the replies: who has his may exit, and a crowd of callers that live for one commit would never
             // get the log written out. Should it fail, what was committed is durable in the log all the same.
             let written_out = self.checkpoint();
             for reply in replies {
                 reply(Ok(()));
             }
+            point!("store.replied");
             return written_out;
         };
         if !connection.is_autocommit()
@@ -264,6 +270,7 @@ impl Desk {
     }
 
     fn checkpoint_now(&self, mode: &str) -> Result<(), StoreError> {
+        point!("store.checkpoint");
         match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
             Err(error) if is_failed_sync(&error) => Err(mark(self.home.path(), &error, self.clock.now())),
             // A full disk, for example: the next one tries again.

@@ -12,12 +12,13 @@ const LINES_MAX: usize = 800;
 const FORBIDDEN_NAMES: [&str; 5] = ["util", "helper", "manager", "common", "misc"];
 
 /// Which of our crates each may depend on; tests may use `queuectl-testing` besides.
-const DIRECTION: [(&str, &[&str]); 6] = [
+const DIRECTION: [(&str, &[&str]); 7] = [
     ("core", &[]),
-    ("sqlite", &["queuectl-core"]),
-    ("exec", &["queuectl-core"]),
+    ("points", &[]),
+    ("sqlite", &["queuectl-core", "queuectl-points"]),
+    ("exec", &["queuectl-core", "queuectl-points"]),
     ("testing", &["queuectl-core", "queuectl-exec"]),
-    ("queuectl", &["queuectl-core", "queuectl-exec", "queuectl-sqlite"]),
+    ("queuectl", &["queuectl-core", "queuectl-exec", "queuectl-points", "queuectl-sqlite"]),
     ("cli", &["queuectl", "queuectl-core", "queuectl-exec"]),
 ];
 

@@ -7,6 +7,7 @@ use crate::clock::now_boot_ms;
 use crate::procfs::{Process, Signalled, signal};
 use crate::protocol::{End, ExitRecord, Leftovers};
 use crate::unix::{orphans_alive, reap_any};
+use queuectl_points::point;
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Looks at an orphan without an environment before it counts as one that has none for good.
@@ -16,6 +17,7 @@ impl Keeper {
     /// Takes all children that have died.
     pub(super) fn reap(&mut self) {
         while let Some(reaped) = reap_any() {
+            point!("child.reaped");
             // Others are orphans of the jobs; nobody waits for them.
             let Some(serial) = self.by_pid.remove(&reaped.pid) else { continue };
             if let Some(attempt) = self.attempts.get_mut(&serial) {

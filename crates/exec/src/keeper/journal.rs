@@ -4,6 +4,7 @@ use crate::protocol::{ClaimKey, ExitRecord};
 use crate::rundir::spool_name;
 use crate::spool::{SpoolRecord, decode, encode};
 use queuectl_core::limits::SPOOL_BYTES_MAX;
+use queuectl_points::point;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -29,7 +30,9 @@ impl Journal {
 
     pub(super) fn append(&mut self, record: &SpoolRecord) -> io::Result<()> {
         let bytes = encode(record).map_err(io::Error::other)?;
+        point!("spool.append.before");
         self.write(&bytes)?;
+        point!("spool.append.after");
         self.live.entry(record.claim()).or_default().extend_from_slice(&bytes);
         Ok(())
     }
@@ -45,6 +48,7 @@ impl Journal {
         if bytes.is_empty() {
             return Ok(());
         }
+        point!("spool.settle.before");
         if self.live.is_empty() {
             self.file.set_len(0)?;
             self.len = 0;

@@ -37,6 +37,7 @@ use peer::Peer;
 use poll::{Interest, Poll, Token};
 use program::Common;
 use queuectl_core::limits::{KEEPER_TURN_MAX, PIPE_READ_BYTES};
+use queuectl_points::point;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -84,6 +85,7 @@ pub fn run(options: KeeperOptions) -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let lock = rundir::lock(&options.run_dir, Kind::Keeper, &options.id)?;
     let mut keeper = Keeper::new(options, control, signals)?;
+    point!("keeper.ready");
     while !keeper.is_done() {
         keeper.turn()?;
         keeper.look_after_itself(&lock);
@@ -247,8 +249,10 @@ impl Keeper {
     fn leave(self, lock: HeldLock) -> io::Result<()> {
         remove_if_there(&self.options.run_dir.join(rundir::socket_name(&self.options.id)))?;
         rundir::unmark_orphan(&self.options.run_dir, &self.options.id)?;
+        point!("keeper.leave.socket");
         if self.journal.is_empty() {
             self.journal.remove()?;
+            point!("keeper.leave.spool");
             lock.remove()?;
         }
         Ok(())

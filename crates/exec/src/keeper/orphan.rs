@@ -5,6 +5,7 @@ use crate::clock::now_boot_ms;
 use crate::protocol::{ClaimKey, End, Event, Interruption, OnCrash};
 use crate::rundir::{self, HeldLock};
 use queuectl_core::limits::KEEPER_TURN_MAX;
+use queuectl_points::point;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -52,6 +53,7 @@ impl Keeper {
         let lost = |(claim, exit): &(_, Option<_>)| exit.is_none() && !running.contains(claim);
         let lost = unsettled.iter().filter(|one| lost(one)).map(|(claim, _)| *claim).collect();
         (self.worker, self.control) = (Worker::Here, serial);
+        point!("keeper.adopted");
         if let Err(error) = rundir::unmark_orphan(&self.options.run_dir, &self.options.id) {
             self.log("cannot say that there is a worker again", &error);
         }

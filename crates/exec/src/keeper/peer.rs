@@ -3,6 +3,7 @@
 use super::poll::{Interest, Poll, Token};
 use crate::protocol::{ClaimKey, Event};
 use crate::wire::{FrameDecoder, encode};
+use queuectl_points::point;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::collections::VecDeque;
@@ -83,6 +84,7 @@ impl Peer {
     pub(super) fn flush(&mut self, poll: &Poll) -> io::Result<()> {
         while !self.outbox.is_empty() {
             let (bytes, _) = self.outbox.as_slices();
+            point!("keeper.send.before");
             match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
                 Ok(len) => drop(self.outbox.drain(..len)),
                 Err(Errno::INTR) => {}
@@ -90,6 +92,7 @@ impl Peer {
                 Err(error) => return Err(error.into()),
             }
         }
+        point!("keeper.send.after");
         let wanted = match (self.outbox.is_empty(), self.choked) {
             (true, _) => Interest::Read,
             (false, false) => Interest::ReadWrite,

@@ -10,6 +10,7 @@ use queuectl_core::limits::{
     ENDED_FOLLOWABLE_MAX, FOLLOWS_PER_CONNECTION_MAX, KEEPER_BACKLOG_BYTES_MAX, KEEPER_FOLLOWERS_MAX,
     KEEPER_TURN_MAX,
 };
+use queuectl_points::point;
 use std::io;
 
 /// A connection is of no more use.
@@ -75,6 +76,7 @@ impl Keeper {
     }
 
     fn obey(&mut self, serial: u64, request: Request) -> Result<(), Hopeless> {
+        point!("keeper.order.heard");
         let peer = self.peers.get_mut(&serial).ok_or(Hopeless)?;
         if let Request::Hello { version } = request {
             let keeper = self.options.id.clone();

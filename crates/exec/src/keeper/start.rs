@@ -10,6 +10,7 @@ use crate::procfs::process;
 use crate::protocol::{ClaimKey, End, Event, ExitRecord, Start, Stream, Usage};
 use crate::spool::{SpoolRecord, StartedRecord};
 use queuectl_core::limits::{PREFETCH_MAX, SLOTS_MAX};
+use queuectl_points::point;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
@@ -52,7 +53,10 @@ impl Keeper {
 
     /// For the `tries`-th time. The intent is in the spool.
     pub(super) fn try_to_start(&mut self, start: Box<Start>, tries: u32) {
-        match self.spawn(&start) {
+        point!("spawn.before");
+        let spawned = self.spawn(&start);
+        point!("spawn.after");
+        match spawned {
             Ok(spawned) => self.started(&start, spawned),
             Err(NotSpawned::TextBusy(end)) => self.put_off(start, tries, end),
             Err(NotSpawned::Failed(end)) => self.refuse(start.claim, end),

@@ -11,6 +11,7 @@ use queuectl_exec::protocol::{Event, OnCrash, PROTOCOL_VERSION, Request};
 use queuectl_exec::rundir::{self, Kind, connect};
 use queuectl_exec::wire::{self, FrameDecoder};
 use queuectl_exec::{LaunchOptions, boot_id, launch};
+use queuectl_points::point;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -230,9 +231,11 @@ async fn send_orders(mut write: OwnedWriteHalf, mut orders: mpsc::UnboundedRecei
             }
             next = orders.try_recv().ok();
         }
+        point!("worker.orders.before");
         if write.write_all(&bytes).await.is_err() {
             return;
         }
+        point!("worker.orders.after");
     }
 }
 
@@ -247,6 +250,7 @@ async fn hear_events(mut read: OwnedReadHalf, heard: mpsc::Sender<Event>) {
         loop {
             match decoder.pop::<Event>() {
                 Ok(Some(event)) => {
+                    point!("worker.event.heard");
                     if heard.send(event).await.is_err() {
                         return;
                     }

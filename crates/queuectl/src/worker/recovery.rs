@@ -16,6 +16,7 @@ use queuectl_core::store::{Claim, ExchangeRequest, Settle, Settled, StoreResult,
 use queuectl_exec::protocol::{ClaimKey, End, ExitRecord};
 use queuectl_exec::rundir::{self, Kind};
 use queuectl_exec::{Estate, Remains, now_boot_ms, sweep, try_take};
+use queuectl_points::point;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
 
@@ -111,6 +112,7 @@ async fn recover_keeper(client: &Client, id: &str) -> Result<bool, Error> {
     if !claims.is_empty() {
         give_back(client, id, claims, Some(&estate)).await?;
     }
+    point!("recovery.settled");
     estate.remove().map_err(failed)?;
     Ok(true)
 }
@@ -131,7 +133,9 @@ async fn give_back(
         });
     let remains: HashMap<ClaimKey, &Remains> =
         estate.iter().flat_map(|estate| &estate.remains).map(|one| (one.claim, one)).collect();
+    point!("recovery.sweep.before");
     sweep_all(&claims, &remains).await?;
+    point!("recovery.sweep.after");
     let settings = client.settings().await?;
     let cause = if rebooted { Interruption::Shutdown } else { Interruption::Crash };
     let mut settles = Vec::new();

@@ -9,9 +9,13 @@ const TOLD_MAX: usize = 20;
 
 /// Does pieces of work 0 to `count` on as many threads as there are processors; the results in the pieces' order.
 pub fn each<T: Send>(count: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    each_of(thread::available_parallelism().map_or(1, usize::from), count, work)
+}
+
+/// The same on so many threads: for work that waits more than it computes.
+pub fn each_of<T: Send>(threads: usize, count: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let next = AtomicU64::new(0);
     let done: Mutex<Vec<(u64, T)>> = Mutex::new(Vec::new());
-    let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

@@ -65,6 +65,9 @@ impl Figure {
 /// All figures, in the order of the table.
 pub const FIGURES: &[Figure] = &[
     figures::power_cut::FIGURE,
+    figures::doubles::FIGURE,
+    figures::back_again::FIGURE,
+    figures::intact::FIGURE,
     figures::call_errors::FIGURE,
     figures::failed_sync::FIGURE,
     figures::damage::FIGURE,

@@ -7,6 +7,7 @@ mod crew;
 mod dice;
 mod figure;
 mod figures;
+mod house;
 mod image;
 mod play;
 mod report;

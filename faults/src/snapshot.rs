@@ -103,7 +103,8 @@ impl Snapshot {
     }
 }
 
-fn witness(database: &Path) -> rusqlite::Result<Connection> {
+/// A connection that reads what is there.
+pub fn witness(database: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags_and_vfs(database, flags, WITNESS)?;
     // It changes nothing, also by leaving.

@@ -1,0 +1,143 @@
+//! R3 and R4a: workers and keepers are killed at random, one or both, while jobs run that hold a lock. No run overlaps with
+//! another of the same job, and each job ends once.
+
+#![expect(clippy::disallowed_methods, reason = "kills come at random moments of real time")]
+
+use std::thread;
+use std::time::Duration;
+
+use crate::crew;
+use crate::dice::Dice;
+use crate::figure::{Figure, Outcome, Plan};
+use crate::house::{self, House, keepers, note, until};
+use crate::snapshot::faults_in;
+
+pub const FIGURE: Figure = Figure {
+    name: "R3",
+    what: "workers, keepers and both together killed at random; each job holds a lock, and notes if another holds it (R4a)",
+    target: "0 double outcomes, 0 overlaps",
+    short: Some(300),
+    long: Some(5000),
+    run,
+};
+
+const KILLS_PER_HOUSE: u64 = 50;
+const HOUSES_AT_ONCE: usize = 4;
+/// Workers of a house, each with so many slots.
+const WORKERS: usize = 2;
+const SLOTS: &str = "3";
+/// More are enqueued when fewer wait.
+const WAITING_MIN: usize = 8;
+const ENQUEUED_AT_ONCE: usize = 24;
+/// Longest pause before a kill, in milliseconds.
+const PAUSE_MAX: usize = 250;
+
+fn run(plan: &Plan) -> Outcome {
+    let (seed, kills) = (plan.seed, plan.trials.unwrap_or_default());
+    let program = match house::ordinary() {
+        Ok(program) => program,
+        Err(result) => return Outcome { trials: 0, result, passed: false },
+    };
+    let houses = crew::each_of(HOUSES_AT_ONCE, kills.div_ceil(KILLS_PER_HOUSE), |number| {
+        let mut dice = Dice::new(seed, "R3", number);
+        let some = KILLS_PER_HOUSE.min(kills - number * KILLS_PER_HOUSE);
+        let mut house = House::new(&program).map_err(|why| (0, why))?;
+        let killed = haunt(&mut house, some, &mut dice).and_then(|killed| Ok((killed, judge(&mut house)?)));
+        killed.map_err(|why| (1, house.told(&format!("house {number}: {why}"))))
+    });
+    let failures: Vec<String> =
+        houses.iter().filter_map(|one| one.as_ref().err()).map(|(_, why)| why.clone()).collect();
+    let good = houses.iter().flatten();
+    let (done, jobs) = good.fold((0, 0), |(done, jobs), (killed, ended)| (done + killed, jobs + ended));
+    crew::report("R3", seed, &failures);
+    Outcome {
+        trials: done,
+        result: format!("{} houses of {} wrong; {jobs} jobs ended once each", failures.len(), houses.len()),
+        passed: failures.is_empty(),
+    }
+}
+
+/// Kills until there were enough; returns how many processes' deaths that were.
+fn haunt(house: &mut House, kills: u64, dice: &mut Dice) -> Result<u64, String> {
+    house.run(&["config", "set", "crash-limit", "1000000"], None)?;
+    house.run(&["config", "set", "backoff-max", "10ms"], None)?;
+    let mut enqueued = 0;
+    for _ in 0..kills {
+        enqueued = feed(house, enqueued, dice)?;
+        house.ended();
+        while house.worker_pids().len() < WORKERS {
+            house.start_worker(&["--count", SLOTS], None)?;
+        }
+        thread::sleep(Duration::from_millis(dice.below(PAUSE_MAX) as u64));
+        let mut keeper = None;
+        until("there is a keeper", || {
+            keeper = keepers(&house.run_dir()).into_iter().next();
+            Ok(keeper.is_some())
+        })?;
+        let workers = house.worker_pids();
+        let worker = *dice.pick(&workers);
+        let own = |pid: u32| keepers(&house.run_dir()).into_iter().find(|one| one.parent == pid);
+        match dice.below(4) {
+            0 => house.kill_worker(worker)?,
+            1 => keeper.iter().for_each(house::Keeper::kill),
+            2 => {
+                let keeper = own(worker);
+                house.kill_worker(worker)?;
+                keeper.iter().for_each(house::Keeper::kill);
+            }
+            // All at once, the keepers first.
+            _ => {
+                keepers(&house.run_dir()).iter().for_each(house::Keeper::kill);
+                for pid in workers {
+                    house.kill_worker(pid)?;
+                }
+            }
+        }
+    }
+    Ok(kills)
+}
+
+/// Some jobs wait at all times.
+fn feed(house: &House, enqueued: usize, dice: &mut Dice) -> Result<usize, String> {
+    let waiting = if enqueued == 0 {
+        0
+    } else {
+        house.ledger()?.jobs.values().filter(|job| job.state == "pending").count()
+    };
+    if waiting >= WAITING_MIN {
+        return Ok(enqueued);
+    }
+    let lines = (enqueued..enqueued + ENQUEUED_AT_ONCE).map(|number| {
+        let hold = "exec 9>>lock-$QUEUECTL_JOB_ID; flock -n 9 || echo $QUEUECTL_JOB_ID >>overlaps";
+        // A part of some is in no group of the job's, and holds the lock as well.
+        let apart = if dice.percent(30) { "setsid sleep 20 &" } else { ":;" };
+        let rest = dice.below(15);
+        let fails = if dice.percent(20) { "[ $QUEUECTL_ATTEMPT -gt 1 ] || c=3" } else { ":" };
+        let line = note(&format!("{hold}; {apart} sleep 0.{rest:02}; {fails}"), &dice.letters(12));
+        format!("{}\n", serde_json::json!({"id": format!("j{number}"), "command": line}))
+    });
+    house.run(&["enqueue", "-", "--quiet"], Some(&lines.collect::<String>()))?;
+    Ok(enqueued + ENQUEUED_AT_ONCE)
+}
+
+/// Everything comes to its end, and is looked through; returns how many jobs ended.
+fn judge(house: &mut House) -> Result<u64, String> {
+    house.run(&["worker", "stop"], None)?;
+    until("the workers end", || {
+        house.ended();
+        Ok(house.worker_pids().is_empty())
+    })?;
+    house.start_worker(&["--count", "8", "--drain"], None)?;
+    house.workers_end_well()?;
+    let overlaps = house.read("overlaps");
+    if !overlaps.is_empty() {
+        return Err(format!("runs overlapped: {}", overlaps.replace('\n', " ")));
+    }
+    let ledger = house.ledger()?;
+    ledger.check(|_| 1)?;
+    if let Some((id, job)) = ledger.jobs.iter().find(|(_, job)| job.state != "completed") {
+        return Err(format!("{id} did not complete: {job:?}"));
+    }
+    let found = faults_in(&house.database).map_err(|e| e.to_string())?;
+    if found.is_empty() { Ok(ledger.jobs.len() as u64) } else { Err(found.join("; ")) }
+}

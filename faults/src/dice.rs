@@ -27,6 +27,11 @@ impl Dice {
         (self.0.next_u64() % end as u64) as usize
     }
 
+    /// Any number.
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// True so many times of a hundred.
     pub fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance

@@ -3,14 +3,18 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table, and tells what broke")]
 
+mod apart;
 mod crew;
 mod dice;
 mod figure;
 mod figures;
 mod house;
 mod image;
+mod kept;
 mod play;
+mod procs;
 mod report;
+mod scene;
 mod script;
 mod snapshot;
 mod vfs;
@@ -41,6 +45,9 @@ struct Arguments {
     /// Write the table into the marked section of this document
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Play one trial, as `FIGURE:TRIAL`, in the part of a process that a figure has started
+    #[arg(long, hide = true)]
+    apart: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -56,6 +63,10 @@ fn main() -> ExitCode {
 
 /// True if all figures passed.
 fn run(arguments: &Arguments) -> Result<bool, String> {
+    if let Some(what) = &arguments.apart {
+        println!("{}", apart::inside(what, arguments.seed)?);
+        return Ok(true);
+    }
     let chosen = choose(&arguments.figures)?;
     let profile = if arguments.long { Profile::Long } else { Profile::Short };
     let finished = arguments.resume.as_deref().map(Finished::load).transpose()?;

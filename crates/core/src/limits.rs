@@ -111,6 +111,8 @@ pub const CHECKPOINT_PAGES: usize = 1_000;
 pub const LOG_ALARM_BYTES: u64 = 64 * 1024 * 1024;
 /// A worker tells of such a log at most this often.
 pub const LOG_ALARM_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the emptying of a log waits for those who write or read just now.
+pub const LOG_TRIM_WAIT_MAX: Duration = Duration::from_millis(200);
 /// Most requests that wait for the writer thread; more block their callers.
 pub const WRITER_QUEUE_MAX: usize = 4_096;
 /// Longest path of a database file, in bytes: SQLite takes 512, less the suffixes of its log and its end mark.

@@ -222,12 +222,17 @@ fn unchanging(path: &Path) -> String {
 /// Waits for another process's transaction. SQLite's own handler sleeps ever longer, up to a tenth of a second, so that
 /// in a crowd the one who has waited longest is the least likely to get its turn; this one keeps asking.
 pub fn wait_turn() -> impl FnMut(i32) -> bool + Send + 'static {
+    wait_up_to(STORE_BUSY_MAX)
+}
+
+/// The same, but no longer than this.
+pub fn wait_up_to(bound: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     const PAUSE: Duration = Duration::from_micros(250);
     const PAUSES_MAX: u32 = 12;
-    let mut deadline = Deadline::after(STORE_BUSY_MAX);
+    let mut deadline = Deadline::after(bound);
     move |asked| {
         if asked == 0 {
-            deadline = Deadline::after(STORE_BUSY_MAX);
+            deadline = Deadline::after(bound);
         }
         thread::sleep(PAUSE * (asked as u32 + 1).min(PAUSES_MAX));
         !deadline.has_passed()

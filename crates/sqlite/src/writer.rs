@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use queuectl_core::limits::{CHECKPOINT_PAGES, GROUP_COMMIT_MAX, WRITER_QUEUE_MAX};
+use queuectl_core::limits::{CHECKPOINT_PAGES, GROUP_COMMIT_MAX, LOG_TRIM_WAIT_MAX, WRITER_QUEUE_MAX};
 use queuectl_core::store::{StoreError, StoreResult, Topic};
 use queuectl_points::point;
 use rusqlite::Connection;
@@ -21,7 +21,7 @@ use tracing::error;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::open::wait_turn;
+use crate::open::{wait_turn, wait_up_to};
 use crate::ring;
 use crate::schema;
 use crate::suspect::{is_failed_sync, mark};
@@ -266,26 +266,35 @@ impl Desk {
         if self.frames.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
             return Ok(());
         }
-        self.checkpoint_now("PASSIVE")
+        self.checkpoint_now("PASSIVE").map(drop)
     }
 
-    fn checkpoint_now(&self, mode: &str) -> Result<(), StoreError> {
+    /// How many pages of the log are not in the database then, if that is known.
+    fn checkpoint_now(&self, mode: &str) -> Result<Option<usize>, StoreError> {
         point!("store.checkpoint");
-        match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())) {
+        let left = |row: &rusqlite::Row<'_>| {
+            let (all, done): (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok(usize::try_from(all - done).ok())
+        };
+        match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], left) {
             Err(error) if is_failed_sync(&error) => Err(mark(self.home.path(), &error, self.clock.now())),
             // A full disk, for example: the next one tries again.
-            _ => Ok(()),
+            Err(_) => Ok(None),
+            Ok(left) => Ok(left),
         }
     }
 
-    /// Empties the log, unless somebody reads an old state of it or writes just now: then nothing is waited for.
+    /// Empties the log, unless somebody reads an old state of it: he is not waited for. Those who write meanwhile are,
+    /// for a moment: some of them are always there.
     fn trim(&mut self) -> StoreResult<()> {
         self.home.check()?;
         // Most of it without keeping other writers out.
-        let emptied = self.checkpoint_now("PASSIVE").and_then(|()| {
-            self.connection.busy_handler(None::<fn(i32) -> bool>).map_err(|e| Failure::from(e).0)?;
-            self.checkpoint_now("TRUNCATE")
-        });
+        let left = self.checkpoint_now("PASSIVE")?;
+        if left.is_none_or(|left| left > CHECKPOINT_PAGES) {
+            return Ok(());
+        }
+        self.connection.busy_handler(Some(wait_up_to(LOG_TRIM_WAIT_MAX))).map_err(|e| Failure::from(e).0)?;
+        let emptied = self.checkpoint_now("TRUNCATE").map(drop);
         self.connection.busy_handler(Some(wait_turn())).map_err(|e| Failure::from(e).0)?;
         emptied
     }

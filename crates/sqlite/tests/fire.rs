@@ -267,6 +267,29 @@ async fn a_log_that_a_reader_keeps_long_holds_up_nobody_and_is_emptied_once_he_i
 }
 
 #[tokio::test]
+async fn a_log_is_emptied_though_another_process_writes() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    let large = |name: String| job(&name).with(|spec| spec.payload = Some("x".repeat(1_000_000)));
+    insert(&store, (0..4).map(|n| large(format!("j{n}")))).await;
+    assert!(store.log_bytes().await.expect("it works") > 4_000_000);
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        let other = Connection::open(&path).expect("there");
+        other.execute_batch("BEGIN IMMEDIATE; UPDATE job SET priority = 1").expect("it writes");
+        begun.send(()).expect("heard");
+        std::thread::sleep(Duration::from_millis(50));
+        other.execute_batch("COMMIT").expect("it writes");
+        // The last one to close would empty it.
+        other
+    });
+    has_begun.recv().expect("it has begun");
+    store.trim_log().await.expect("it works");
+    assert_eq!(store.log_bytes().await.expect("it works"), 0);
+    drop(writer.join().expect("no panic"));
+}
+
+#[tokio::test]
 async fn a_salvage_saves_what_is_whole_and_counts_what_is_not() {
     let (dir, path) = place();
     let store = open(&path).await;

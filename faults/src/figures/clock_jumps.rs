@@ -144,8 +144,7 @@ impl Trial<'_> {
         // Nothing that takes a moment may be ended by an hour that never passed.
         self.enqueue("brief", "sleep 0.5", limited(60_000, None)).await?;
         self.enqueue("endless", "exec sleep 600", limited(400, Some(1))).await?;
-        let backing_off =
-            JobRequest { backoff: Some(Backoff::Fixed), backoff_base: Some(1.0), ..plain() };
+        let backing_off = JobRequest { backoff: Some(Backoff::Fixed), backoff_base: Some(1.0), ..plain() };
         self.enqueue("again", "[ $(wc -l < ran-again) = 2 ]", backing_off).await?;
         let mut wanted = vec![
             Wanted("hour".to_owned(), 1, "completed"),

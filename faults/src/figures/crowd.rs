@@ -82,7 +82,8 @@ fn crowd(seed: u64, trials: u64) -> Result<(Vec<Said>, usize), String> {
     scene.start_worker(&["--count", "2", "-q", "work"])?;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let readers: Vec<_> = READERS.iter().map(|words| scope.spawn(|| read(&scene, words, &over))).collect();
+        let readers: Vec<_> =
+            READERS.iter().map(|words| scope.spawn(|| read(&scene, words, &over))).collect();
         let here = scene.path(".");
         let said = crew::each_of(PROCESSES as usize, PROCESSES, |number| {
             let text = apart::play(Own::Nothing, "R16", seed, number, &here)?;
@@ -116,7 +117,9 @@ pub fn inside(seed: u64, number: u64) -> apart::Told {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(told)?;
     let (mut said, mut mine) = (Said::default(), Vec::new());
     for n in 0..share {
-        if let Err(why) = runtime.block_on(operate(&mut dice, &format!("p{number}-{n}"), &mut mine, &mut said)) {
+        if let Err(why) =
+            runtime.block_on(operate(&mut dice, &format!("p{number}-{n}"), &mut mine, &mut said))
+        {
             said.errors.push(format!("process {number}, operation {n}: {why}"));
         }
     }

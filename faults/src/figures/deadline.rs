@@ -36,9 +36,8 @@ const FORMS: [&str; 6] = [
 fn run(plan: &Plan) -> Outcome {
     let (seed, trials) = (plan.seed, plan.trials.unwrap_or_default());
     // One at a time: what is measured is no race for the processor.
-    let results = crew::each_of(1, trials, |trial| {
-        try_one(seed, trial).map_err(|why| format!("trial {trial}: {why}"))
-    });
+    let results =
+        crew::each_of(1, trials, |trial| try_one(seed, trial).map_err(|why| format!("trial {trial}: {why}")));
     let mut failures: Vec<String> = results.iter().filter_map(|result| result.clone().err()).collect();
     let mut late: Vec<Duration> = results.into_iter().flatten().collect();
     late.sort_unstable();

@@ -45,7 +45,9 @@ fn flood(bytes: u64) -> Result<(u64, Vec<String>), String> {
         scene.run(&["enqueue", "--id", &format!("warm{n}"), "-c", "seq 1 20000"])?;
     }
     let ended = |count: usize| {
-        scene.run(&["list", "--state", "completed", "--quiet"]).is_ok_and(|list| list.lines().count() >= count)
+        scene
+            .run(&["list", "--state", "completed", "--quiet"])
+            .is_ok_and(|list| list.lines().count() >= count)
     };
     procs::until("both are warm", || ended(8))?;
     let peaks = || Some(procs::memory_peak_kib(worker)? + procs::memory_peak_kib(keeper)?);

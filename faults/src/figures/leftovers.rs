@@ -28,22 +28,37 @@ const TREES: [(&str, &str, bool); 15] = [
     ("twice forked away", "setsid -f sh -c 'setsid -f sleep 60 >/dev/null 2>&1'; sleep 0.05", true),
     ("nobody heeds TERM", "trap '' TERM; sleep 60 & sleep 60 | cat; sleep 60", false),
     ("who heeds no TERM has left", "trap '' TERM; setsid sh -c 'sleep 60; :' & sleep 60; sleep 60", false),
-    ("it makes zombies", "for i in 1 2 3 4 5 6 7 8; do sh -c 'true & true & exec sleep 60' & done; sleep 0.05", true),
+    (
+        "it makes zombies",
+        "for i in 1 2 3 4 5 6 7 8; do sh -c 'true & true & exec sleep 60' & done; sleep 0.05",
+        true,
+    ),
     ("it closes its pipes", "exec $0 close-pipes", false),
     ("it breeds", "exec $0 breed", false),
     ("what is left is frozen", "sh -c 'kill -STOP $$; sleep 60' & sleep 0.05", true),
     ("a pipeline", "yes | sleep 60 | cat", false),
-    ("told to end, it starts others", "trap 'setsid sleep 60 & setsid sleep 60 & exit' TERM; while :; do sleep 0.02; done", false),
-    ("ten sessions deep", "echo '[ $1 = 0 ] && exec sleep 60; setsid sh ./$2 $(($1 - 1)) $2 & wait' > deep$$; sh ./deep$$ 10 deep$$", false),
-    ("the first ends, its children go on forking", "(while :; do sleep 0.01; done) & (while :; do setsid sleep 0.01; done) &", true),
+    (
+        "told to end, it starts others",
+        "trap 'setsid sleep 60 & setsid sleep 60 & exit' TERM; while :; do sleep 0.02; done",
+        false,
+    ),
+    (
+        "ten sessions deep",
+        "echo '[ $1 = 0 ] && exec sleep 60; setsid sh ./$2 $(($1 - 1)) $2 & wait' > deep$$; sh ./deep$$ 10 deep$$",
+        false,
+    ),
+    (
+        "the first ends, its children go on forking",
+        "(while :; do sleep 0.01; done) & (while :; do setsid sleep 0.01; done) &",
+        true,
+    ),
     ("it kills its own parent shell", "sh -c 'sleep 60 & kill -KILL $PPID; sleep 60'; sleep 60", true),
 ];
 
 fn run(plan: &Plan) -> Outcome {
     let (seed, trials) = (plan.seed, plan.trials.unwrap_or_default());
-    let results = crew::each(trials, |trial| {
-        try_one(seed, trial).map_err(|why| format!("trial {trial}: {why}"))
-    });
+    let results =
+        crew::each(trials, |trial| try_one(seed, trial).map_err(|why| format!("trial {trial}: {why}")));
     let failures: Vec<String> = results.iter().filter_map(|result| result.clone().err()).collect();
     let killed: u32 = results.into_iter().flatten().sum();
     crew::report("R8", seed, &failures);

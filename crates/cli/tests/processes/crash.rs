@@ -158,7 +158,7 @@ fn a_drain_waits_for_whoever_is_giving_back_what_a_dead_keeper_ran() {
     let lock =
         names.filter(is_lock).find(|path| path.to_string_lossy().contains("keeper-")).expect("its lock");
     let heir = std::fs::File::open(lock).expect("readable");
-    heir.try_lock().expect("nobody has it");
+    until("nobody has it", || heir.try_lock().is_ok());
     stage.enqueue("b", "true");
     let drainer = stage.start_worker(&["--drain"]);
     stage.until_state("b", "completed");

@@ -6,6 +6,7 @@
 pub mod clock;
 pub mod estate;
 pub mod frozen;
+pub mod holder;
 pub mod keeper;
 pub mod launch;
 pub mod machine;

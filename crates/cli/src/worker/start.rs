@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 use queuectl::core::limits::{SECOND_SIGNAL_AFTER, SLOTS_MAX};
-use queuectl::core::store::StopMode;
+use queuectl::core::store::{StopMode, WorkerRow};
 use queuectl::{Client, OnCrash, Sign, Signs, Worker};
+use queuectl_exec::holder::is_held_by;
+use queuectl_exec::rundir::Kind;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -220,7 +222,11 @@ async fn detach(place: &Place, client: &Client, arguments: &Arguments, umask: u3
     let mut listener = client.listen().await?;
     let until = queuectl_exec::now_boot_ms() + REGISTER_MAX.as_millis() as u64;
     loop {
-        if let Some(worker) = client.live_workers().await?.iter().find(|worker| worker.pid == child.id()) {
+        // Its pid may also be that of a worker in another container.
+        let is_ours = |worker: &&WorkerRow| {
+            worker.pid == child.id() && is_held_by(&run_dir, Kind::Worker, &worker.id, child.id())
+        };
+        if let Some(worker) = client.live_workers().await?.iter().find(is_ours) {
             print_line(&format!(
                 "Worker {} runs in the background: pid {}, log {}",
                 worker.id,

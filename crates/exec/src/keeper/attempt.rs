@@ -9,7 +9,7 @@ use super::tree::Root;
 use crate::output::Output;
 use crate::procfs::ProcessId;
 use crate::protocol::{ClaimKey, End, Interruption, Leftovers, Stream};
-use crate::unix::{Reaped, Status};
+use crate::unix::{Group, Reaped, Status};
 use queuectl_core::limits::{SHUTDOWN_NOTICE, SWEEP_INTERVAL, SWEEP_PASSES_MAX};
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -18,6 +18,7 @@ pub(super) struct Attempt {
     pub claim: ClaimKey,
     /// Also the number of its process group.
     pub pid: i32,
+    pub group: Option<Group>,
     /// Clock ticks from boot to its start.
     pub start_ticks: u64,
     pub started_ms: u64,

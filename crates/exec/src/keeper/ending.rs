@@ -6,9 +6,9 @@ use super::tree::{Census, Root, Unmarked};
 use crate::clock::now_boot_ms;
 use crate::procfs::{Process, Signalled, signal};
 use crate::protocol::{End, ExitRecord, Leftovers};
-use crate::unix::{orphans_alive, reap_any};
+use crate::unix::{ToGroup, orphans_alive, reap_any};
 use queuectl_points::point;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 
 /// Looks at an orphan without an environment before it counts as one that has none for good.
 const BLANK_LOOKS_MAX: usize = 3;
@@ -96,14 +96,13 @@ impl Keeper {
 
     /// Signals the whole tree of an attempt whose process has not been reaped, so that its pid and group are its own.
     fn signal_tree(&mut self, serial: u64, what: Signal) {
-        let Some(attempt) = self.attempts.get(&serial) else { return };
-        let group = attempt.pid;
         // The census first: what is in no group is found by the parents that the signal will kill.
         let members = self.members(serial);
-        if let Some(group) = Pid::from_raw(group) {
-            let _ = kill_process_group(group, what);
-        }
-        for process in members.iter().filter(|process| process.group != group) {
+        let Some(attempt) = self.attempts.get(&serial) else { return };
+        let told = attempt.group.as_ref().map_or(ToGroup::Nobody, |group| group.signal(what, true));
+        for process in
+            members.iter().filter(|process| told == ToGroup::Nobody || process.group != attempt.pid)
+        {
             signal(process.id, what);
         }
     }
@@ -137,11 +136,10 @@ impl Keeper {
                 Signalled::Gone => {}
             }
         }
-        // All at once, for those who fork faster than we look. A member pins the group's number.
-        if let Some(group) = Pid::from_raw(attempt.pid)
-            && members.iter().any(|process| process.group == attempt.pid)
-        {
-            let _ = kill_process_group(group, Signal::KILL);
+        // All at once, for those who fork faster than we look. By the leader, not by the number: with the leader reaped
+        // and the last member dead it may be a stranger's.
+        if let Some(group) = &attempt.group {
+            group.signal(Signal::KILL, false);
         }
         attempt.sweep.passed(now);
         false

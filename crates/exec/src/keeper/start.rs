@@ -9,6 +9,7 @@ use crate::output::{Output, captured_nothing};
 use crate::procfs::process;
 use crate::protocol::{ClaimKey, End, Event, ExitRecord, Start, Stream, Usage};
 use crate::spool::{SpoolRecord, StartedRecord};
+use crate::unix::Group;
 use queuectl_core::limits::{PREFETCH_MAX, SLOTS_MAX};
 use queuectl_points::point;
 use rustix::fs::OFlags;
@@ -110,6 +111,7 @@ impl Keeper {
         let attempt = Attempt {
             claim: start.claim,
             pid,
+            group: Group::led_by(pid),
             start_ticks,
             started_ms: now,
             timeout_at: start.timeout_ms.map(|timeout| now.saturating_add(timeout)),

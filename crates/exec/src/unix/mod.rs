@@ -4,11 +4,13 @@
 #![expect(unsafe_code, reason = "clone, exec, wait4, waitid and signalfd have no safe binding that fits")]
 
 mod detach;
+mod group;
 mod signals;
 mod spawn;
 mod wait;
 
 pub(crate) use detach::{new_session_on_exec, on_main_thread, take_stdin, unblock_signals_on_exec};
+pub(crate) use group::{Group, ToGroup};
 pub(crate) use signals::{SignalReader, reset_dispositions};
 pub(crate) use spawn::{FileLimit, SpawnError, SpawnPlan, Spawner, Step};
 pub(crate) use wait::{Reaped, Status, orphans_alive, reap_any};

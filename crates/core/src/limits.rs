@@ -156,8 +156,8 @@ pub const KILL_GRACE_DEFAULT: Duration = Duration::from_secs(10);
 /// After KILL the keeper looks this often for what is left of a tree.
 pub const SWEEP_INTERVAL: Duration = Duration::from_millis(20);
 /// A program that somebody has open for writing is tried so often before its job counts as one that cannot start.
-pub const TEXT_BUSY_TRIES_MAX: u32 = 8;
-/// Between the first two of those tries; then twice as long each time, a second and a quarter in all.
+pub const TEXT_BUSY_TRIES_MAX: u32 = 10;
+/// Between the first two of those tries; then twice as long each time, five seconds in all.
 pub const TEXT_BUSY_WAIT_FIRST: Duration = Duration::from_millis(10);
 /// Passes of a sweep before it gives up and reports what would not die.
 pub const SWEEP_PASSES_MAX: usize = 500;

@@ -74,7 +74,7 @@ impl World {
             }
         }
         self.running.retain(|_, (keeper, _)| *keeper != owner);
-        let found_at = self.now + self.chance.below(800);
+        let found_at = self.now + 1 + self.chance.below(800);
         self.left.push(Left { owner, records, found_at });
         self.deaths += 1;
     }

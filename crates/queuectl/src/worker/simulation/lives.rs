@@ -236,6 +236,12 @@ mod tests {
         assert!(adoptions > 20, "{adoptions} adoptions");
     }
 
+    /// A worker left what it had adopted in the instant in which somebody looked for it.
+    #[test]
+    fn life_1082622372109165501_goes_on() {
+        assert_eq!(told(1_082_622_372_109_165_501, Mode::Liveness).open, 0);
+    }
+
     #[test]
     fn nothing_wrong_is_seen_while_faults_go_on() {
         for seed in 0..30 {

@@ -67,7 +67,7 @@ impl World {
     }
 
     fn orphan(&mut self, keeper: FakeKeeper, owner: String) {
-        let wait = self.chance.below(RECOVERY_INTERVAL.as_millis() as u64);
+        let wait = 1 + self.chance.below(RECOVERY_INTERVAL.as_millis() as u64);
         self.orphans.push(Orphan { keeper, owner, found_at: self.now + wait });
     }
 

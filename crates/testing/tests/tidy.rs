@@ -44,7 +44,7 @@ fn sources() -> BTreeMap<String, String> {
         }
     }
     let mut found = BTreeMap::new();
-    for folder in ["crates", "faults"] {
+    for folder in ["crates", "faults", "fuzz"] {
         walk(&root().join(folder), &root(), &mut found);
     }
     found

@@ -28,7 +28,7 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     if let Some(new) = &arguments.salvage {
         return salvage(place, new, arguments.json).await;
     }
-    let version = env!("CARGO_PKG_VERSION");
+    let version = queuectl::VERSION;
     let view = match examine(place, version).await {
         Ok(Some(view)) => view,
         Ok(None) => {

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::exit::{Exit, Outcome};
+use crate::migrate::note_in_the_way;
 use crate::place::Place;
 use crate::terminal::print_line;
 
@@ -17,7 +18,8 @@ use crate::terminal::print_line;
 pub struct Arguments {}
 
 pub async fn run(place: &Place, _: Arguments) -> Outcome {
-    let client = place.open().await?;
+    let (client, in_the_way) = place.open_newest().await?;
+    note_in_the_way(&in_the_way);
     print_line(&format!("The queue is ready: {}", client.place().name))?;
     Ok(Exit::Done)
 }

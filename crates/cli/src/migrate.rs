@@ -1,10 +1,11 @@
 //! `migrate`: brings an older database up to date.
 
 use clap::Args;
+use queuectl::core::store::WorkerRow;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
-use crate::terminal::print_line;
+use crate::terminal::{complain, print_line};
 
 /// Bring the database's schema up to date
 #[derive(Debug, Args)]
@@ -30,17 +31,31 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     }
     if arguments.plan {
         print_line(&format!("From schema {from} to {to}"))?;
-        if let Some(client) = place.open_existing().await? {
-            for worker in client.live_workers().await? {
-                print_line(&format!(
-                    "In the way: worker {} (pid {}), queuectl {}",
-                    worker.id, worker.pid, worker.version
-                ))?;
-            }
+        for worker in queuectl::in_the_way(&place.path).await? {
+            print_line(&format!("In the way: {}", named(&worker)))?;
         }
         return Ok(Exit::Done);
     }
-    place.open().await?;
+    let (_, in_the_way) = place.open_newest().await?;
+    if let Some(worker) = in_the_way.first() {
+        let message = format!("an older worker is alive: {}; the schema stays at {from}", named(worker));
+        return Err(Failure::new(Exit::Refused, message)
+            .hint("`queuectl worker stop --handover` ends it and leaves its jobs to the next worker"));
+    }
     print_line(&format!("Migrated from schema {from} to {to}"))?;
     Ok(Exit::Done)
+}
+
+/// Says that the schema stays as it is, which harms nobody.
+pub fn note_in_the_way(workers: &[WorkerRow]) {
+    if let Some(worker) = workers.first() {
+        complain(&format!(
+            "Note: the database keeps its older schema while {} is alive; then `queuectl migrate` changes it",
+            named(worker)
+        ));
+    }
+}
+
+fn named(worker: &WorkerRow) -> String {
+    format!("worker {} (pid {}), queuectl {}", worker.id, worker.pid, worker.version)
 }

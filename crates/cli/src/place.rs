@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
-use queuectl::core::store::StoreError;
-use queuectl::{Access, Client, Enqueuer};
+use queuectl::core::store::{StoreError, WorkerRow};
+use queuectl::{Access, Client, Enqueuer, Newest};
 
 use crate::exit::{Exit, Failure};
 use crate::terminal::name_store;
@@ -49,10 +49,18 @@ impl Place {
     /// The store, made if there is none.
     pub async fn open(&self) -> Result<Client, Failure> {
         let opened = Client::open(&self.path, Access::Write).await.map_err(unusable)?;
-        opened.ok_or_else(|| {
-            let what = format!("{} vanished while it was opened", self.path.display());
-            StoreError::Unavailable { what, source: None }.into()
-        })
+        opened.ok_or_else(|| self.vanished())
+    }
+
+    fn vanished(&self) -> Failure {
+        let what = format!("{} vanished while it was opened", self.path.display());
+        StoreError::Unavailable { what, source: None }.into()
+    }
+
+    /// The store, made if there is none, with the newest schema unless an older worker lives in it: those come too.
+    pub async fn open_newest(&self) -> Result<(Client, Vec<WorkerRow>), Failure> {
+        let Newest { client, in_the_way } = Client::open_newest(&self.path).await.map_err(unusable)?;
+        Ok((client.ok_or_else(|| self.vanished())?, in_the_way))
     }
 
     /// The store, if there is one.

@@ -8,8 +8,15 @@
 use queuectl_core::claim::{ClaimToken, Incarnation};
 use serde::{Deserialize, Serialize};
 
-/// The version of this protocol.
-pub const PROTOCOL_VERSION: u16 = 1;
+/// The version of this protocol. While there is only one, the proof tries upgrades with a made-up second.
+pub const PROTOCOL_VERSION: u16 = if cfg!(queuectl_next) { 2 } else { 1 };
+/// The oldest that is still spoken: the one before, as far as there is one.
+pub const PROTOCOL_VERSION_MIN: u16 = 1;
+
+/// What is spoken with somebody whose newest version is this: the older of both, if it is still known here.
+pub fn agreed(theirs: u16) -> Option<u16> {
+    Some(theirs.min(PROTOCOL_VERSION)).filter(|version| *version >= PROTOCOL_VERSION_MIN)
+}
 
 /// A claim as the wire spells it; displayed and marked in the environment as `<incarnation>.<number>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,7 +28,8 @@ pub struct ClaimKey {
 /// From worker to keeper.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// The first word on every connection; answered with [`Event::Hello`].
+    /// The first word on every connection, with the newest version that is known; answered with [`Event::Hello`]. Both
+    /// go on with what is [`agreed`].
     Hello { version: u16 },
     /// Runs an attempt. Answered with `Started` or at once with `Exited(CouldNotStart)`.
     Start(Box<Start>),
@@ -112,6 +120,11 @@ pub enum Event {
         running: Vec<ClaimKey>,
         /// Possibly started, and how they ended could not be recorded.
         lost: Vec<ClaimKey>,
+    },
+    /// Made up, for the proof: only who speaks version 2 can read it.
+    #[cfg(queuectl_next)]
+    Mood {
+        word: String,
     },
 }
 
@@ -250,5 +263,22 @@ impl From<ClaimKey> for ClaimToken {
 impl std::fmt::Display for ClaimKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         ClaimToken::from(*self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_versions_speak_the_older_one_if_it_is_still_known() {
+        assert_eq!(agreed(PROTOCOL_VERSION), Some(PROTOCOL_VERSION));
+        assert_eq!(
+            agreed(PROTOCOL_VERSION + 1),
+            Some(PROTOCOL_VERSION),
+            "the other one then knows ours, or not"
+        );
+        assert_eq!(agreed(PROTOCOL_VERSION_MIN), Some(PROTOCOL_VERSION_MIN));
+        assert_eq!(agreed(PROTOCOL_VERSION_MIN - 1), None);
     }
 }

@@ -12,8 +12,10 @@ use queuectl_sqlite::{OpenOptions, SqliteStore, keep};
 /// What an opened store is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Created where there is none, and migrated if it is older.
+    /// Created where there is none; an older schema stays as it is.
     Write,
+    /// Created where there is none, and migrated if it is older. See [`crate::Client::open_newest`].
+    Migrate,
     /// `None` where there is none; nothing is created.
     Read,
 }
@@ -23,7 +25,8 @@ pub async fn open(path: &Path, access: Access) -> StoreResult<Option<Arc<dyn Sto
     let options = OpenOptions {
         path: path.to_owned(),
         access: match access {
-            Access::Write => queuectl_sqlite::Access::CreateOrMigrate,
+            Access::Write => queuectl_sqlite::Access::Create,
+            Access::Migrate => queuectl_sqlite::Access::CreateOrMigrate,
             Access::Read => queuectl_sqlite::Access::ReadOnlyIfExists,
         },
     };

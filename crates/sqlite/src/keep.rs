@@ -431,7 +431,7 @@ pub fn schema_versions(path: &Path) -> StoreResult<Option<(i64, i64)>> {
         if !schema::is_there(&connection)? {
             return Ok(schema::VERSION);
         }
-        Ok(connection.query_row("SELECT version FROM meta", [], |row| row.get(0))?)
+        schema::version(&connection)
     };
     version().map(|version| Some((version, schema::VERSION))).map_err(|failure| failure.0)
 }

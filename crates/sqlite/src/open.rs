@@ -38,7 +38,9 @@ pub struct OpenOptions {
 /// What the store is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Makes the database where there is none, and brings an older one up to date.
+    /// Makes the database where there is none. An older one stays as it is.
+    Create,
+    /// The same, and brings an older one up to date.
     CreateOrMigrate,
     /// Makes nothing: `open` returns `None` where there is no database.
     ReadOnlyIfExists,
@@ -76,7 +78,7 @@ impl SqliteStore {
     fn open_blocking(options: &OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
         let path = std::path::absolute(&options.path)
             .map_err(|e| StoreError::unavailable(format!("bad path {}", options.path.display()), e))?;
-        let create = options.access == Access::CreateOrMigrate;
+        let create = options.access != Access::ReadOnlyIfExists;
         if rusqlite::version_number() < SQLITE_VERSION_MIN {
             return Err(StoreError::Incompatible {
                 what: format!("SQLite {} is too old; at least 3.51.3 is needed", rusqlite::version()),
@@ -97,7 +99,7 @@ impl SqliteStore {
             if create {
                 refuse_second_name(&path)?;
                 suspect::clear(&connection, &path)?;
-                schema::create_or_migrate(&connection, &path)?;
+                schema::create(&connection, &path)?;
             } else if !schema::is_there(&connection)? {
                 // Another process is just making it.
                 return Ok(false);
@@ -107,6 +109,9 @@ impl SqliteStore {
                 schema::check_writer(&connection)?;
                 schema::keep_log(&connection)?;
                 schema::claim_identity(&connection, &path, clock.now())?;
+            }
+            if options.access == Access::CreateOrMigrate {
+                schema::migrate(&connection)?;
             }
             Ok(true)
         };

@@ -112,7 +112,7 @@ fn mend_header(database: &Path) -> StoreResult<()> {
 fn fill(damaged: &Path, new: &Path) -> Result<(SalvageReport, Vec<String>), Failure> {
     let old = connect(damaged)?;
     let connection = connect(new)?;
-    schema::create_or_migrate(&connection, new)?;
+    schema::create(&connection, new)?;
     let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
     let mut hands = Hands {
         old: &old,

@@ -15,10 +15,24 @@ use crate::random::draw;
 use crate::rows;
 use crate::settle::settle_one;
 
-/// Of this binary: the schema it makes, and the oldest binaries (by their schema) that may read and write it.
-pub const VERSION: i64 = 1;
-const MIN_READER: i64 = 1;
-const MIN_WRITER: i64 = 1;
+/// A schema, made from the one before it.
+struct Step {
+    version: i64,
+    /// The oldest binaries, by their newest schema, that may read and write it.
+    min_reader: i64,
+    min_writer: i64,
+    sql: &'static str,
+}
+
+const STEPS: &[Step] = &[
+    Step { version: 1, min_reader: 1, min_writer: 1, sql: include_str!("migrations/0001.sql") },
+    // The proof tries upgrades with it while there is no second schema.
+    #[cfg(queuectl_next)]
+    Step { version: 2, min_reader: 1, min_writer: 1, sql: include_str!("migrations/next.sql") },
+];
+
+/// The newest schema that this binary knows, and makes.
+pub const VERSION: i64 = STEPS[STEPS.len() - 1].version;
 
 /// Tables by which a database of ours is known.
 const KNOWN_BY: i64 = 3;
@@ -48,8 +62,8 @@ fn tables(connection: &Connection) -> Result<(i64, i64), Failure> {
     })?)
 }
 
-/// Makes the schema where there is none. Many processes may try at once; one of them does it.
-pub fn create_or_migrate(connection: &Connection, path: &Path) -> Result<(), Failure> {
+/// Makes the newest schema where there is none. Many processes may try at once; one of them does it.
+pub fn create(connection: &Connection, path: &Path) -> Result<(), Failure> {
     if is_there(connection)? {
         return Ok(());
     }
@@ -60,15 +74,52 @@ pub fn create_or_migrate(connection: &Connection, path: &Path) -> Result<(), Fai
     if is_there(&transaction)? {
         return Ok(());
     }
-    transaction.execute_batch(include_str!("migrations/0001.sql"))?;
+    let (first, rest) = STEPS.split_first().expect("there is a first schema");
+    transaction.execute_batch(first.sql)?;
     let (device, inode) = identity(path)?;
     transaction.execute(
         "-- schema_meta
          INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0)",
-        (VERSION, MIN_READER, MIN_WRITER, draw() as i64, device, inode),
+        (first.version, first.min_reader, first.min_writer, draw() as i64, device, inode),
     )?;
+    take(&transaction, rest)?;
     transaction.commit()?;
     Ok(())
+}
+
+/// Brings an older schema up to date, all of it or nothing. A newer one is left as it is.
+pub fn migrate(connection: &Connection) -> Result<(), Failure> {
+    if version(connection)? >= VERSION {
+        return Ok(());
+    }
+    let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    let from = version(&transaction)?;
+    let missing = STEPS.iter().position(|step| step.version > from).unwrap_or(STEPS.len());
+    take(&transaction, &STEPS[missing..])?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn take(connection: &Connection, steps: &[Step]) -> Result<(), Failure> {
+    for step in steps {
+        connection.execute_batch(step.sql)?;
+        connection.execute(
+            "-- schema_step
+             UPDATE meta SET version = ?, min_reader = ?, min_writer = ?",
+            (step.version, step.min_reader, step.min_writer),
+        )?;
+    }
+    Ok(())
+}
+
+/// The schema that the database has.
+pub fn version(connection: &Connection) -> Result<i64, Failure> {
+    Ok(connection.query_row(
+        "-- schema_version
+         SELECT version FROM meta",
+        [],
+        |row| row.get(0),
+    )?)
 }
 
 /// Makes the database keep a write-ahead log, if it does not: with a rollback journal a full sync does not cover the

@@ -52,7 +52,7 @@ pub fn options(umask: u32) -> Result<WorkerOptions, Failure> {
         umask,
         on_crash: OnCrash::Adopt,
         host: host(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: queuectl::VERSION.to_owned(),
     })
 }
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::{options, this_program};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::list::queue_name;
+use crate::migrate::note_in_the_way;
 use crate::note::unless_known;
 use crate::place::{Place, variable};
 use crate::terminal::{complain, print_line};
@@ -75,7 +76,8 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
     options.queues = arguments.queue.iter().cloned().map(queue_name).collect::<Result<_, _>>()?;
     options.drain = arguments.drain;
     options.on_crash = OnCrash::parse(&arguments.on_crash).unwrap_or_default();
-    let client = place.open().await?;
+    let (client, in_the_way) = place.open_newest().await?;
+    note_in_the_way(&in_the_way);
     unless_known(&client, &options.queues).await?;
     if arguments.detach {
         if let Some(job) = variable("QUEUECTL_JOB_ID") {

@@ -22,7 +22,7 @@ pub(super) struct Peer {
     socket: OwnedFd,
     token: Token,
     pub decoder: FrameDecoder,
-    pub greeted: bool,
+    pub speaks: Option<u16>,
     pub follows: Vec<Follow>,
     /// There was more to follow than was queued.
     pub hungry: bool,
@@ -48,7 +48,7 @@ impl Peer {
             socket,
             token,
             decoder: FrameDecoder::new(),
-            greeted: false,
+            speaks: None,
             follows: Vec::new(),
             hungry: false,
             outbox: VecDeque::new(),

@@ -5,7 +5,7 @@ use super::peer::{Follow, Peer, Received};
 use super::poll::{Interest, Token};
 use super::{Keeper, Worker};
 use crate::clock::now_boot_ms;
-use crate::protocol::{ClaimKey, End, Event, PROTOCOL_VERSION, Request};
+use crate::protocol::{ClaimKey, End, Event, PROTOCOL_VERSION, Request, agreed};
 use queuectl_core::limits::{
     ENDED_FOLLOWABLE_MAX, FOLLOWS_PER_CONNECTION_MAX, KEEPER_BACKLOG_BYTES_MAX, KEEPER_FOLLOWERS_MAX,
     KEEPER_TURN_MAX,
@@ -81,10 +81,14 @@ impl Keeper {
         if let Request::Hello { version } = request {
             let keeper = self.options.id.clone();
             peer.send(&Event::Hello { version: PROTOCOL_VERSION, keeper, pid: std::process::id() });
-            peer.greeted = version == PROTOCOL_VERSION;
-            return if peer.greeted { Ok(()) } else { Err(Hopeless) };
+            peer.speaks = agreed(version);
+            #[cfg(queuectl_next)]
+            if peer.speaks >= Some(2) {
+                peer.send(&Event::Mood { word: "fine".to_owned() });
+            }
+            return if peer.speaks.is_some() { Ok(()) } else { Err(Hopeless) };
         }
-        if !peer.greeted {
+        if peer.speaks.is_none() {
             return Err(Hopeless);
         }
         match request {

@@ -271,6 +271,8 @@ impl Feed {
                 self.connection = None;
                 None
             }
+            #[cfg(queuectl_next)]
+            Event::Mood { .. } => None,
             Event::Hello { .. } | Event::Started { .. } | Event::Exited(_) | Event::Adopted { .. } => None,
         }
     }

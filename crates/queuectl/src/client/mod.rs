@@ -10,6 +10,7 @@ mod orphans;
 mod output;
 mod pages;
 mod select;
+mod upgrade;
 mod upkeep;
 mod wait;
 mod workers;
@@ -36,6 +37,7 @@ pub use orphans::Orphan;
 pub use output::{OutputPieces, OutputReader, RemovedFiles};
 pub use pages::Pages;
 pub use select::{Selector, SelectorError};
+pub use upgrade::{Newest, VERSION, in_the_way};
 pub use wait::{Ended, Waiter};
 pub use workers::StopWait;
 

@@ -7,7 +7,7 @@ use std::process::Child;
 use queuectl_core::id::JobId;
 use queuectl_core::limits::KEEPER_HELLO_MAX;
 use queuectl_core::store::Claim;
-use queuectl_exec::protocol::{Event, OnCrash, PROTOCOL_VERSION, Request};
+use queuectl_exec::protocol::{Event, OnCrash, PROTOCOL_VERSION, Request, agreed};
 use queuectl_exec::rundir::{self, Kind, connect};
 use queuectl_exec::wire::{self, FrameDecoder};
 use queuectl_exec::{LaunchOptions, boot_id, launch};
@@ -145,6 +145,8 @@ pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
             Ok(Some(Event::Adopted { running, lost })) => {
                 return Ok(Some(Adopted { link, told: Told { running, lost, ended } }));
             }
+            #[cfg(queuectl_next)]
+            Ok(Some(Event::Mood { .. })) => {}
             _ => return Ok(None),
         }
     }
@@ -177,7 +179,8 @@ impl Link {
     async fn greet(&mut self) -> bool {
         self.send(Request::Hello { version: PROTOCOL_VERSION });
         let answer = tokio::time::timeout(KEEPER_HELLO_MAX, self.next()).await;
-        matches!(answer, Ok(Some(Event::Hello { version: PROTOCOL_VERSION, .. })))
+        // A keeper that is too old, or finds us so, is left to end what it runs; its spool tells the rest.
+        matches!(answer, Ok(Some(Event::Hello { version, .. })) if agreed(version).is_some())
     }
 
     /// Sends an order; if the keeper is gone, [`Link::next`] says so.

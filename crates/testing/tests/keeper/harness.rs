@@ -28,11 +28,15 @@ pub struct Line {
 
 impl Line {
     pub fn new(stream: UnixStream) -> Line {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut line = Line { stream, decoder: FrameDecoder::new(), events: VecDeque::new() };
+        let mut line = Line::silent(stream);
         line.send(&Request::Hello { version: PROTOCOL_VERSION });
         assert!(matches!(line.next(), Some(Event::Hello { version: PROTOCOL_VERSION, .. })));
         line
+    }
+
+    fn silent(stream: UnixStream) -> Line {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Line { stream, decoder: FrameDecoder::new(), events: VecDeque::new() }
     }
 
     pub fn send(&mut self, request: &Request) {
@@ -130,6 +134,13 @@ impl Kept {
         let mut line = self.follower();
         line.send(&Request::Adopt);
         line
+    }
+
+    /// Somebody who says that this is his version, and what he is told.
+    pub fn greeted_with(&self, version: u16) -> (Option<Event>, Line) {
+        let mut line = Line::silent(rundir::connect(&self.run_dir(), ID).unwrap());
+        line.send(&Request::Hello { version });
+        (line.next(), line)
     }
 
     /// From now on this is its worker.

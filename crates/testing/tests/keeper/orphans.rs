@@ -1,7 +1,9 @@
 //! A keeper whose worker is gone: its jobs run on, and whoever comes next takes over.
 
 use crate::harness::{ID, Kept, is_alive, marked, until};
-use queuectl_exec::protocol::{ClaimKey, End, Event, OnCrash, Request};
+use queuectl_exec::protocol::{
+    ClaimKey, End, Event, OnCrash, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Request,
+};
 use queuectl_exec::rundir::{self, orphans};
 use queuectl_exec::try_take;
 
@@ -124,4 +126,21 @@ fn a_keeper_whose_database_has_gone_ends_its_jobs() {
     std::fs::rename(kept.dir().join("another"), kept.guard()).unwrap();
     assert!(kept.wait().success());
     assert_eq!(marked(running), [0; 0]);
+}
+
+#[test]
+fn a_newer_worker_is_served_in_the_version_that_both_know_and_one_too_old_is_not() {
+    let kept = Kept::with(OnCrash::Adopt);
+    let newer = kept.greeted_with(PROTOCOL_VERSION + 1);
+    assert!(matches!(newer.0, Some(Event::Hello { version: PROTOCOL_VERSION, .. })), "{:?}", newer.0);
+    let claim = ClaimKey { incarnation: 0, number: 0 };
+    let mut line = newer.1;
+    line.send(&Request::Follow { claim, stdout_from: 0, stderr_from: 0 });
+    line.wait_for(|event| matches!(event, Event::Ended { .. }).then_some(()));
+    let (hello, mut older) = kept.greeted_with(PROTOCOL_VERSION_MIN - 1);
+    assert!(
+        matches!(hello, Some(Event::Hello { version: PROTOCOL_VERSION, .. })),
+        "it is told what would be right"
+    );
+    assert_eq!(older.next(), None, "and nothing else");
 }

@@ -1,8 +1,6 @@
 //! R3 and R4a: workers and keepers are killed at random, one or both, while jobs run that hold a lock. No run overlaps with
 //! another of the same job, and each job ends once.
 
-#![expect(clippy::disallowed_methods, reason = "kills come at random moments of real time")]
-
 use std::thread;
 use std::time::Duration;
 

@@ -64,12 +64,12 @@ fn flood(bytes: u64) -> Result<(u64, Vec<String>), String> {
     if growth > GROWTH_MIB_MAX {
         wrong.push(format!("worker and keeper grew by {growth} MiB"));
     }
-    for n in 0..SOURCES.len() {
+    for (n, source) in SOURCES.iter().enumerate() {
         let job = scene.json(&["show", &format!("flood{n}"), "--json"])?;
         let printed = job["attempts_log"][0]["stdout"]["bytes"].as_u64();
         let kept = scene.output(&["logs", &format!("flood{n}"), "--stdout"])?.stdout.len() as u64;
         if printed != Some(bytes) || kept > OUTPUT_BYTES_DEFAULT {
-            wrong.push(format!("of {bytes} bytes {printed:?} were counted, {kept} kept: {}", SOURCES[n]));
+            wrong.push(format!("of {bytes} bytes {printed:?} were counted, {kept} kept: {source}"));
         }
     }
     Ok((growth, wrong))

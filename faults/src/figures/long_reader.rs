@@ -31,8 +31,9 @@ const JOBS_PER_TURN: usize = 10;
 const PAD_SHORT: usize = 50_000;
 const PAD_LONG: usize = 200;
 const HELD_LONG: Duration = Duration::from_secs(30 * 60);
-/// A log that has been emptied may have grown again to this, in bytes, before anybody looks.
-const EMPTY: u64 = 8 * 1024 * 1024;
+/// The reader holds on until the log has this, in bytes. It is cut to 64 MiB only once it begins anew, and nothing of the old
+/// one is needed.
+const HELD_BYTES: u64 = LOG_ALARM_BYTES + 16 * 1024 * 1024;
 
 fn run(plan: &Plan) -> Outcome {
     let long = plan.profile == Profile::Long;
@@ -69,8 +70,8 @@ fn hold(long: bool) -> Result<Times, String> {
     scene.start_worker(&["--count", "2"])?;
     let reader = Connection::open(&scene.database).map_err(|error| error.to_string())?;
     reader.execute_batch("BEGIN; SELECT count(*) FROM job").map_err(|error| error.to_string())?;
-    let log = scene.path("queue.db-wal");
-    let length = || std::fs::metadata(&log).map_or(0, |found| found.len());
+    let ahead = scene.path("queue.db-wal");
+    let length = || std::fs::metadata(&ahead).map_or(0, |found| found.len());
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let load = scope.spawn(|| load(&scene, if long { PAD_LONG } else { PAD_SHORT }, &over));
@@ -99,9 +100,10 @@ fn watch(
         let rest = HELD_LONG.saturating_sub(begin.elapsed());
         procs::within(rest + bound, "it was held", || begin.elapsed() >= HELD_LONG || load.is_finished())?;
     }
+    procs::within(patience, "80 MiB of log", || length() >= HELD_BYTES || load.is_finished())?;
     let log_mib = length() / (1024 * 1024);
     drop(reader);
-    let emptied = procs::within(bound, "the log is emptied", || length() < EMPTY)?;
+    let emptied = procs::within(bound, "the log is emptied", || length() <= LOG_ALARM_BYTES)?;
     Ok((alarm, emptied, log_mib))
 }
 

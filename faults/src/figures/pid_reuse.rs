@@ -212,12 +212,12 @@ fn restart(_: &mut Dice) -> Result<Vec<Child>, String> {
 fn forged(dice: &mut Dice) -> apart::Told {
     let child = stranger()?;
     let pid = child.id().cast_signed();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| error.to_string())?;
-    let start = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse::<u64>().ok());
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| error.to_string())?;
+    let began = text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse::<u64>().ok());
     let record = StartedRecord {
         claim: ClaimKey { incarnation: dice.word(), number: 1 },
         pid,
-        start_ticks: start.ok_or("no start time")?.saturating_sub(1 + dice.below(1000) as u64),
+        start_ticks: began.ok_or("no start time")?.saturating_sub(1 + dice.below(1000) as u64),
         boot_id: boot_id(),
         pid_namespace: pid_namespace().map_err(|error| error.to_string())?,
         group: pid,

@@ -1,6 +1,4 @@
-//! Which binary is put to the test: the ordinary one beside this program, or the one with fail points.
-
-#![expect(clippy::disallowed_methods, reason = "it is found beside this program")]
+//! Which binary is put to the test: the ordinary one beside this program, without fail points.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,15 +11,6 @@ pub fn ordinary() -> Result<PathBuf, String> {
     let program = beside("queuectl")?;
     if has_points(&program)? {
         return Err(format!("{} has fail points, and must not", program.display()));
-    }
-    Ok(program)
-}
-
-/// The binary that can be killed at its fail points.
-pub fn pointed() -> Result<PathBuf, String> {
-    let program = beside("../points/debug/queuectl")?;
-    if !has_points(&program)? {
-        return Err(format!("{} has no fail points", program.display()));
     }
     Ok(program)
 }

@@ -180,12 +180,12 @@ fn read_notes(notes: &str) -> Result<BTreeMap<(String, u32), Noted>, String> {
         let mut words = line.splitn(4, ' ');
         let (what, id, number, rest) = (words.next(), words.next(), words.next(), words.next());
         let number: u32 = number.and_then(|word| word.parse().ok()).ok_or_else(bad)?;
-        let noted = all.entry((id.ok_or_else(bad)?.to_owned(), number)).or_default();
+        let entry = all.entry((id.ok_or_else(bad)?.to_owned(), number)).or_default();
         match what {
-            Some("begin") => noted.begins += 1,
+            Some("begin") => entry.begins += 1,
             Some("end") => {
                 let (code, printed) = rest.and_then(|rest| rest.split_once(' ')).ok_or_else(bad)?;
-                noted.ends.push((code.parse().map_err(|_| bad())?, printed.to_owned()));
+                entry.ends.push((code.parse().map_err(|_| bad())?, printed.to_owned()));
             }
             _ => return Err(bad()),
         }

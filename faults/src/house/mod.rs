@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-pub use binary::{ordinary, pointed};
+pub use binary::ordinary;
 pub use keepers::{Keeper, keepers};
 pub use ledger::{Ledger, note};
 

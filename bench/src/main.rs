@@ -6,6 +6,7 @@ mod clock;
 mod conditions;
 mod floors;
 mod meter;
+mod peers;
 mod plan;
 mod product;
 mod report;

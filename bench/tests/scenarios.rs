@@ -37,6 +37,9 @@ fn product(bench: &Path) -> PathBuf {
     build.args(["build", "--quiet", "--locked", "-p", "queuectl-cli", "--target-dir"]);
     let profile_dir = bench.parent().expect("a profile's directory");
     build.arg(profile_dir.parent().expect("a target directory"));
+    if profile_dir.ends_with("release") {
+        build.arg("--release");
+    }
     assert!(build.status().expect("cargo starts").success(), "queuectl does not build");
     profile_dir.join("queuectl")
 }

@@ -7,6 +7,7 @@ use super::floors::text;
 use crate::clock::now;
 use crate::floors::seconds;
 use crate::meter::metered;
+use crate::peers;
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::product::{Queue, succeed, write_lines};
 use crate::stand::{Fault, Stand};
@@ -55,5 +56,6 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
     plan.keeps(shared);
     plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 1,000", Want::AtLeast(0.5)));
     plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 10,000", Want::Told));
+    peers::join(&mut plan, stand, "bulk", jobs, RATE, "queuectl", &[("bunqueue", 5.0)]);
     Ok(plan)
 }

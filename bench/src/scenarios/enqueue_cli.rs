@@ -10,6 +10,7 @@ use super::floors::text;
 use crate::clock::now;
 use crate::floors::sqlite::insert_sql;
 use crate::meter::metered_waited;
+use crate::peers;
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::product::{Queue, succeed};
 use crate::stand::{Fault, Stand};
@@ -77,6 +78,7 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
     }
     plan.goal(Goal::ratio(RATE, "queuectl, worker", "minimal process, held", Want::AtLeast(0.8)));
     plan.goal(Goal::ratio(RATE, "queuectl, alone", "minimal process, alone", Want::AtLeast(0.8)));
+    peers::join(&mut plan, stand, "enqueue", times, RATE, "queuectl, worker", &[("pueue", 1.5)]);
     plan.goal(Goal::bound(START, "queuectl --version", Want::AtMost(3.0)));
     Ok(plan)
 }

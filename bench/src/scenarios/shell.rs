@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use crate::clock::now;
 use crate::floors::{self, spawner};
 use crate::meter::metered;
+use crate::peers;
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::product::{Queue, succeed};
 use crate::stand::{Fault, Stand};
@@ -31,6 +32,8 @@ pub fn shell(stand: &Stand) -> Result<Plan<'_>, Fault> {
     plan.goal(Goal::ratio(RATE, "bare spawner", "xargs", Want::ValidIfAtLeast(1.0)));
     plan.goal(Goal::ratio(RATE, "queuectl", "bare spawner", Want::AtLeast(0.9)));
     plan.goal(Goal::ratio(RATE, "queuectl", "xargs", Want::AtLeast(0.95)));
+    let wanted = [("HyperQueue", 2.0), ("task-spooler", 2.5), ("pueue", 100.0)];
+    peers::join(&mut plan, stand, "shell", jobs, RATE, "queuectl", &wanted);
     Ok(plan)
 }
 

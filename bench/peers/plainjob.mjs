@@ -1,0 +1,33 @@
+// Drives plainjob on better-sqlite3: `plainjob.mjs shell|bulk N`, in an empty directory; prints seconds.
+
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import Database from "better-sqlite3";
+import { better, defineQueue, defineWorker } from "plainjob";
+
+const [what, count] = process.argv.slice(2);
+const jobs = Number(count);
+const quiet = { error() {}, warn() {}, info() {}, debug() {} };
+const queue = defineQueue({ connection: better(new Database("plainjob.db")), logger: quiet });
+
+let begin = performance.now();
+queue.addMany("hi", Array.from({ length: jobs }, (_, n) => ({ n })));
+if (what === "bulk") {
+    console.log((performance.now() - begin) / 1000);
+    process.exit();
+}
+let done = 0;
+begin = performance.now();
+const run = async () => {
+    await promisify(execFile)("/bin/sh", ["-c", "echo hi"]);
+};
+const onCompleted = () => {
+    done += 1;
+    if (done < jobs) return;
+    console.log((performance.now() - begin) / 1000);
+    process.exit();
+};
+// A worker takes one job at a time.
+for (let n = 0; n < 4; n += 1) {
+    void defineWorker("hi", run, { queue, logger: quiet, pollIntervall: 10, onCompleted }).start();
+}

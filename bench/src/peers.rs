@@ -1,0 +1,209 @@
+//! The peers. `bench/peers.sh` installs them; a script each in `bench/peers/` drives one in its own best setting, and prints
+//! the seconds that its work took.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::meter::metered;
+use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
+use crate::stand::{Fault, Scale, Stand};
+
+/// A peer that does fewer jobs a second gets only so many as take it [`SLOW_SECONDS`].
+const SLOW_RATE: f64 = 200.0;
+const SLOW_SECONDS: f64 = 10.0;
+/// Jobs of the first, short run, which shows how fast a peer is.
+const PROBE_JOBS: usize = 20;
+/// More jobs that wait at once, a process each, than this are too many for nq.
+const NQ_JOBS_MAX: usize = 500;
+
+struct Peer {
+    name: &'static str,
+    script: &'static str,
+    /// What has to be there: a file below the peers' directory, or a command.
+    needs: &'static str,
+    /// What it takes part in.
+    does: &'static [&'static str],
+    durability: &'static str,
+    setting: &'static str,
+}
+
+const PEERS: &[Peer] = &[
+    Peer {
+        name: "HyperQueue",
+        script: "hyperqueue.py",
+        needs: "python/hyperqueue",
+        does: &["shell"],
+        durability: "no journal: nothing outlives its server but the output files, which are not synced",
+        setting: "local cluster, one worker with 4 cores, one job with many tasks, each task's output in files",
+    },
+    Peer {
+        name: "task-spooler",
+        script: "task-spooler.sh",
+        needs: "tsp",
+        does: &["shell", "enqueue"],
+        durability: "in memory: nothing outlives its server but the output files, which are not synced",
+        setting: "4 slots, output in files; a client process each to enqueue",
+    },
+    Peer {
+        name: "pueue",
+        script: "pueue.sh",
+        needs: "cargo/bin/pueue",
+        does: &["shell", "enqueue"],
+        durability: "its whole state rewritten at each change, not synced",
+        setting: "its daemon, 4 at once, paused while enqueuing; a client process each to enqueue",
+    },
+    Peer {
+        name: "nq",
+        script: "nq.sh",
+        needs: "nq",
+        does: &["shell", "enqueue"],
+        durability: "in the processes that wait; output in files, not synced",
+        setting: "one at a time, it knows no more; a process each to enqueue",
+    },
+    Peer {
+        name: "GNU parallel",
+        script: "parallel.sh",
+        needs: "parallel",
+        does: &["shell"],
+        durability: "nothing outlives it",
+        setting: "-j4, output grouped into one file",
+    },
+    Peer {
+        name: "bunqueue",
+        script: "bunqueue.mjs",
+        needs: "npm/node_modules/bunqueue",
+        does: &["shell", "bulk"],
+        durability: "SQLite behind a buffer that is written every few milliseconds, not synced at each commit",
+        setting: "embedded, on a file, under Bun; addBulk by 1,000; concurrency 4, Bun.spawn a job",
+    },
+    Peer {
+        name: "plainjob",
+        script: "plainjob.mjs",
+        needs: "npm/node_modules/plainjob",
+        does: &["shell", "bulk"],
+        durability: "SQLite, synchronous = NORMAL: the last commits may be lost with the machine",
+        setting: "better-sqlite3 under Node; addMany; 4 workers, execFile a job",
+    },
+    Peer {
+        name: "liteque",
+        script: "liteque.mjs",
+        needs: "npm/node_modules/liteque",
+        does: &["bulk"],
+        durability: "SQLite, synchronous = NORMAL: the last commits may be lost with the machine",
+        setting: "better-sqlite3 under Node; one enqueue a job, it has no bulk; its worker does not run on this driver",
+    },
+    Peer {
+        name: "huey",
+        script: "huey.py",
+        needs: "python/huey",
+        does: &["shell", "bulk"],
+        durability: "SQLite in WAL mode, synced in full (fsync=True)",
+        setting: "4 threads, subprocess.run a job; one enqueue a job: it has no bulk",
+    },
+    Peer {
+        name: "litequeue",
+        script: "litequeue.py",
+        needs: "python/litequeue.py",
+        does: &["shell", "bulk"],
+        durability: "SQLite, synchronous = NORMAL: the last commits may be lost with the machine",
+        setting: "4 threads that take, run and finish: it has no worker; one put a job: it has no bulk",
+    },
+];
+
+/// Adds the peers that take part in a scenario, each compared to ours; `wanted` says what is wanted of some of the ratios.
+pub fn join<'a>(
+    plan: &mut Plan<'a>,
+    stand: &'a Stand,
+    what: &'static str,
+    jobs: usize,
+    figure: &'static str,
+    ours: &'static str,
+    wanted: &[(&str, f64)],
+) {
+    for peer in PEERS.iter().filter(|peer| peer.does.contains(&what)) {
+        if !is_there(stand, peer) {
+            plan.skipped.push((peer.name, "not found; bench/peers.sh installs it".to_owned()));
+            continue;
+        }
+        let most = if peer.name == "nq" { jobs.min(NQ_JOBS_MAX) } else { jobs };
+        let paced = Cell::new(None);
+        plan.contender(Contender::new(Role::Peer, peer.name, peer.durability, peer.setting, move |dir| {
+            let jobs = match paced.get() {
+                Some(jobs) => jobs,
+                None => pace(stand, peer, what, dir, most)?,
+            };
+            paced.set(Some(jobs));
+            let (seconds, usage) = metered(|| drive(stand, peer, what, &dir.join("run"), jobs))?;
+            Ok(Sample::of(figure, jobs as f64 / seconds).with_usage(jobs, usage))
+        }));
+        let want = wanted.iter().find(|(name, _)| *name == peer.name);
+        plan.goal(Goal::ratio(
+            figure,
+            ours,
+            peer.name,
+            want.map_or(Want::Told, |(_, bound)| Want::AtLeast(*bound)),
+        ));
+    }
+}
+
+/// How many jobs a peer gets.
+fn pace(stand: &Stand, peer: &Peer, what: &str, dir: &Path, most: usize) -> Result<usize, Fault> {
+    if stand.scale == Scale::Tiny || most <= PROBE_JOBS {
+        return Ok(most);
+    }
+    let (seconds, _) = metered(|| drive(stand, peer, what, &dir.join("probe"), PROBE_JOBS))?;
+    let rate = PROBE_JOBS as f64 / seconds;
+    Ok(if rate < SLOW_RATE { ((rate * SLOW_SECONDS) as usize).clamp(PROBE_JOBS, most) } else { most })
+}
+
+fn is_there(stand: &Stand, peer: &Peer) -> bool {
+    if peer.needs.contains('/') {
+        return stand.peers.join(peer.needs).exists();
+    }
+    // A stand that wants no peers names a directory that is not there.
+    let on_path = |name: &str| {
+        let mut which = Command::new("sh");
+        which.args(["-c", "command -v \"$1\"", "sh", name]).stdout(Stdio::null());
+        which.status().is_ok_and(|status| status.success())
+    };
+    stand.peers.exists() && on_path(peer.needs)
+}
+
+fn drive(stand: &Stand, peer: &Peer, what: &str, dir: &Path, jobs: usize) -> Result<f64, Fault> {
+    std::fs::create_dir(dir)?;
+    let script = Stand::source().join("bench/peers").join(peer.script);
+    let mut command = match script.extension().and_then(|extension| extension.to_str()) {
+        Some("sh") => interpreted("sh".into(), script),
+        Some("py") => interpreted("python3".into(), script),
+        _ => {
+            // What it imports is looked for beside it.
+            let npm = stand.peers.join("npm");
+            let copy = npm.join(peer.script);
+            std::fs::copy(&script, &copy)?;
+            let bun = peer.name == "bunqueue";
+            interpreted(if bun { npm.join("node_modules/.bin/bun") } else { "node".into() }, copy)
+        }
+    };
+    let path = format!("{}/cargo/bin:{}", stand.peers.display(), search_path());
+    command.arg(what).arg(jobs.to_string()).current_dir(dir);
+    command.env("PATH", path).env("PYTHONPATH", stand.peers.join("python")).stdin(Stdio::null());
+    let output = command.output()?;
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() {
+        return Err(format!("{}: {}", output.status, told.trim().lines().last().unwrap_or_default()).into());
+    }
+    let seconds = said.trim().lines().last().and_then(|line| line.trim().parse().ok());
+    seconds.ok_or_else(|| format!("it printed no seconds: {}", said.trim()).into())
+}
+
+fn interpreted(interpreter: PathBuf, script: PathBuf) -> Command {
+    let mut command = Command::new(interpreter);
+    command.arg(script);
+    command
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark finds its peers where people have them")]
+fn search_path() -> String {
+    std::env::var("PATH").unwrap_or_default()
+}

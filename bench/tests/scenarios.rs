@@ -29,6 +29,7 @@ fn every_scenario_works_at_a_tiny_scale() {
         let contenders = value["report"]["contenders"].as_array().expect("an array");
         assert!(!contenders.is_empty(), "nobody took part in {scenario}");
     }
+    assert!(document.with_extension("").join("shell.svg").exists(), "nothing is plotted");
 }
 
 /// The binary that is measured, built if it is not: only a test of the whole workspace builds it by itself.

@@ -1,4 +1,5 @@
-//! Reports as a marked section of a document; what is around it stays as it is.
+//! Reports as a marked section of a document, with a plot each in a folder of the document's name; what is around it stays
+//! as it is.
 
 use std::fmt::Write;
 use std::fs;
@@ -6,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::Report;
+use super::plot;
 use super::table::{GOAL_TITLES, ROW_TITLES, goals, rows};
 use crate::conditions::Conditions;
 use crate::stand::Fault;
@@ -20,7 +22,20 @@ pub fn write(path: &Path, reports: &[Report], conditions: &Conditions) -> Result
         Err(error) if error.kind() == ErrorKind::NotFound => "# Performance\n".to_owned(),
         Err(error) => return Err(error.into()),
     };
-    fs::write(path, with_section(&old, &section(reports, conditions)))?;
+    let plots = path.with_extension("");
+    fs::create_dir_all(&plots)?;
+    let folder = plots.file_name().and_then(|name| name.to_str()).ok_or("the document has no name")?;
+    let mut drawn = Vec::new();
+    for report in reports {
+        if plot::draw(report, &plots.join(format!("{}.svg", report.scenario)))? {
+            drawn.push(report.scenario.as_str());
+        }
+    }
+    let plot_of = |report: &Report| {
+        let scenario = drawn.iter().find(|scenario| **scenario == report.scenario)?;
+        Some(format!("![{scenario}]({folder}/{scenario}.svg)"))
+    };
+    fs::write(path, with_section(&old, &section(reports, conditions, plot_of)))?;
     Ok(())
 }
 
@@ -34,7 +49,11 @@ fn with_section(old: &str, section: &str) -> String {
     }
 }
 
-fn section(reports: &[Report], conditions: &Conditions) -> String {
+fn section(
+    reports: &[Report],
+    conditions: &Conditions,
+    plot_of: impl Fn(&Report) -> Option<String>,
+) -> String {
     let mut text = format!("\nConditions: {}.\n", conditions.line());
     for report in reports {
         let _ = writeln!(text, "\n## {}\n\n{}\n", report.scenario, report.about);
@@ -42,6 +61,9 @@ fn section(reports: &[Report], conditions: &Conditions) -> String {
         if !report.goals.is_empty() {
             text.push('\n');
             text.push_str(&table(&GOAL_TITLES, &goals(report)));
+        }
+        if let Some(plot) = plot_of(report) {
+            let _ = writeln!(text, "\n{plot}");
         }
         let _ = writeln!(text, "\n{} rounds, scale {}.\n", report.rounds, report.scale);
         for contender in &report.contenders {

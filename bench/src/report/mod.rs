@@ -2,6 +2,7 @@
 
 mod document;
 mod number;
+mod plot;
 mod table;
 
 use serde::Serialize;

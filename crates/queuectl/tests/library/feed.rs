@@ -6,7 +6,7 @@ use queuectl_exec::spool::{self, SpoolRecord};
 use queuectl_exec::wire::encode;
 
 #[path = "../../../../fuzz/feed.rs"]
-mod feed;
+mod targets;
 
 /// Something is done to the bytes.
 #[derive(Debug, Clone)]
@@ -100,28 +100,28 @@ proptest! {
 
     #[test]
     fn any_job_json_is_read_or_refused(bytes in jobs()) {
-        feed::job_json(&bytes);
+        targets::job_json(&bytes);
     }
 
     #[test]
     fn any_duration_is_read_or_refused(
         bytes in texts(&["90", "1.5", "500ms", "5m", "2h30m", "7d", "1e3", "100000h", "1 hour 2 min", "P1DT3H", "-3s"])
     ) {
-        feed::duration(&bytes);
+        targets::duration(&bytes);
     }
 
     #[test]
     fn any_frame_is_read_or_refused(bytes in near(frames())) {
-        feed::frames(&bytes);
+        targets::frames(&bytes);
     }
 
     #[test]
     fn any_spool_is_read_as_far_as_it_is_good(bytes in near(spools())) {
-        feed::spool_file(&bytes);
+        targets::spool_file(&bytes);
     }
 
     #[test]
     fn any_selector_is_read_or_refused(bytes in texts(&["all", "last", "last:3", "last:+1", "01hzx", "job1"])) {
-        feed::selector(&bytes);
+        targets::selector(&bytes);
     }
 }

@@ -192,7 +192,7 @@ impl Desk {
 
     /// One transaction for all of these, then its rings, then the replies: who has a reply may exit at once, and the
     /// ring with it. An error means that nothing more may be written.
-    fn commit_group(&self, group: Vec<Operation>) -> Result<(), StoreError> {
+    fn commit_group(&mut self, group: Vec<Operation>) -> Result<(), StoreError> {
         let connection = &self.connection;
         let mut rings = Rings::default();
         if let Err(error) = self.home.check() {
@@ -262,11 +262,21 @@ impl Desk {
     }
 
     /// Writes the log into the database once there is enough of it, without waiting for readers. An error means that nothing more may be written.
-    fn checkpoint(&self) -> Result<(), StoreError> {
-        if self.frames.load(Ordering::Relaxed) < CHECKPOINT_PAGES {
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let frames = self.frames.load(Ordering::Relaxed);
+        if frames < CHECKPOINT_PAGES {
             return Ok(());
         }
-        self.checkpoint_now("PASSIVE").map(drop)
+        let left = self.checkpoint_now("PASSIVE")?;
+        if left != Some(0) || frames < CHECKPOINT_PAGES + CHECKPOINT_PAGES / 4 {
+            return Ok(());
+        }
+        // The next commit would have begun anew in the log, if it were this process's. One that lives for a single commit
+        // leaves the log to others who are to read all of it again, and who know nothing of what is written out.
+        self.connection.busy_handler(None::<fn(i32) -> bool>).map_err(|e| Failure::from(e).0)?;
+        let emptied = self.checkpoint_now("TRUNCATE").map(drop);
+        self.connection.busy_handler(Some(wait_turn())).map_err(|e| Failure::from(e).0)?;
+        emptied
     }
 
     /// How many pages of the log are not in the database then, if that is known.
@@ -387,7 +397,7 @@ mod tests {
             Err::<Verdict<()>, _>(Failure(gone()))
         });
         let (after, mut told_after) = boxed(insert(2));
-        let desk = Desk {
+        let mut desk = Desk {
             connection,
             home: Home::of(&path).expect("its home"),
             run_dir: dir.path().join("run"),

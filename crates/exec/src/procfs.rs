@@ -74,10 +74,20 @@ pub(crate) fn claim_mark(pid: i32) -> Option<ClaimKey> {
     find_mark(&fs::read(format!("/proc/{pid}/environ")).ok()?)
 }
 
-/// Whether a living process shows no environment at all: for an instant in the middle of `exec`, or for good if it was
-/// started without one. What it belongs to cannot be told now.
+/// Whether a process is in the middle of `exec`, where it shows no environment yet: what it belongs to can be told later.
+/// On a busy machine that may last. One that was started without an environment is not meant.
 pub(crate) fn is_blank(pid: i32) -> bool {
-    fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| environment.is_empty())
+    let shows_none = fs::read(format!("/proc/{pid}/environ")).is_ok_and(|shown| shown.is_empty());
+    shows_none && fs::read(format!("/proc/{pid}/stat")).is_ok_and(|line| has_no_environment_yet(&line))
+}
+
+/// By the flags (9th field) and the address at which the environment ends (51st): 0 until it is in place.
+fn has_no_environment_yet(line: &[u8]) -> bool {
+    const KERNEL_THREAD: u64 = 0x0020_0000;
+    let Some(name_end) = line.iter().rposition(|&byte| byte == b')') else { return false };
+    let rest = String::from_utf8_lossy(&line[name_end + 1..]);
+    let number = |field: usize| rest.split_ascii_whitespace().nth(field - 3)?.parse::<u64>().ok();
+    number(9).is_some_and(|flags| flags & KERNEL_THREAD == 0) && number(51) == Some(0)
 }
 
 fn find_mark(environment: &[u8]) -> Option<ClaimKey> {
@@ -122,6 +132,7 @@ pub(crate) fn signal(id: ProcessId, signal: Signal) -> Signalled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::Stdio;
 
     #[test]
     fn a_name_with_parentheses_and_spaces_does_not_confuse() {
@@ -129,6 +140,30 @@ mod tests {
         let process = parse_stat(line).unwrap();
         assert_eq!(process.id, ProcessId { pid: 42, start: 98765 });
         assert_eq!((process.parent, process.group, process.session, process.dead), (7, 42, 40, false));
+    }
+
+    #[test]
+    fn only_who_is_in_the_middle_of_exec_is_blank() {
+        let mut bare = std::process::Command::new("/bin/sh");
+        bare.args(["-c", "echo here; read line"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut bare = bare.spawn().unwrap();
+        std::io::Read::read_exact(bare.stdout.as_mut().unwrap(), &mut [0; 5]).unwrap();
+        assert!(fs::read(format!("/proc/{}/environ", bare.id())).unwrap().is_empty());
+        assert!(!is_blank(bare.id() as i32), "it was started without an environment");
+        bare.kill().unwrap();
+        bare.wait().unwrap();
+        assert!(!is_blank(std::process::id() as i32));
+        assert!(!is_blank(2), "a thread of the kernel, or a stranger");
+        let fields = |flags: &str, end: &str| {
+            let zeros = ["0"; 52];
+            let mut fields = zeros.map(str::to_owned);
+            (fields[0], fields[1]) = ("7".to_owned(), "(a) b)".to_owned());
+            (fields[8], fields[50]) = (flags.to_owned(), end.to_owned());
+            fields.join(" ").into_bytes()
+        };
+        assert!(has_no_environment_yet(&fields("4194304", "0")));
+        assert!(!has_no_environment_yet(&fields("4194304", "140721")));
+        assert!(!has_no_environment_yet(&fields("2129984", "0")), "a thread of the kernel");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::unix::{ToGroup, orphans_alive, reap_any};
 use queuectl_points::point;
 use rustix::process::Signal;
 
-/// Looks at an orphan without an environment before it counts as one that has none for good.
-const BLANK_LOOKS_MAX: usize = 3;
+/// Looks at an orphan that seems to be in the middle of `exec`, five seconds in all, before it counts as nobody's.
+const BLANK_LOOKS_MAX: usize = 250;
 
 impl Keeper {
     /// Takes all children that have died.

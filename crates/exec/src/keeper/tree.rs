@@ -59,7 +59,7 @@ impl Census {
         self.table.iter().filter(|process| !process.dead && members.contains(&process.id)).copied().collect()
     }
 
-    /// Whether there is an orphan that shows no environment, as in the middle of `exec`: its owner can be told later.
+    /// Whether there is an orphan in the middle of `exec`: its owner can be told later.
     pub(super) fn has_blank_orphan(&self, all: &[Root]) -> bool {
         let leads = |process: &Process| all.iter().any(|root| root.pid == process.id.pid && !root.exited);
         self.table.iter().any(|process| {

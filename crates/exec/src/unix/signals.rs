@@ -55,10 +55,10 @@ impl SignalReader {
     pub(crate) fn take(&self) -> Told {
         let taken = self.take_numbers();
         let child = taken.contains(&libc::SIGCHLD);
-        Told { child, stop: taken.len() > usize::from(child) }
+        Told { child, stop: taken.iter().any(|&signal| signal != libc::SIGCHLD) }
     }
 
-    /// A signal of each kind is pending at most once, so that one read takes them all.
+    /// One read takes all that are pending. The same signal may be among them twice: it can come anew while they are read.
     fn take_numbers(&self) -> Vec<i32> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
         let mut bytes = [0; SIZE * 8];
@@ -102,4 +102,24 @@ fn is_ignored(signal: libc::c_int) -> bool {
     let result =
         unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, 0, action.as_mut_ptr(), KERNEL_SET_BYTES) };
     result == 0 && action[0] == libc::SIG_IGN as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_dead_children_are_no_order_to_stop() {
+        let reader = SignalReader::new().unwrap();
+        // One is pending for this thread and one for the process, as when the second comes while the first is read.
+        // SAFETY: plain numbers; the signal is blocked in this thread, and other threads leave it be.
+        unsafe {
+            assert_eq!(libc::pthread_kill(libc::pthread_self(), libc::SIGCHLD), 0);
+            assert_eq!(libc::kill(libc::getpid(), libc::SIGCHLD), 0);
+        }
+        assert_eq!(reader.take(), Told { child: true, stop: false });
+        // SAFETY: as above; this thread alone is told.
+        unsafe { assert_eq!(libc::pthread_kill(libc::pthread_self(), libc::SIGTERM), 0) };
+        assert_eq!(reader.take(), Told { child: false, stop: true });
+    }
 }

@@ -53,12 +53,20 @@ pub fn panics() -> Vec<String> {
     std::mem::take(&mut PANICS.lock().expect("no panic while it is held"))
 }
 
+static BROKEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
 /// Tells what broke, so that it can be played again.
 pub fn report(figure: &str, seed: u64, failures: &[String]) {
-    for failure in failures.iter().take(TOLD_MAX) {
-        eprintln!("{figure}, seed {seed}: {failure}");
+    let told = failures.iter().take(TOLD_MAX).map(|failure| format!("{figure}, seed {seed}: {failure}"));
+    let rest = failures.len().saturating_sub(TOLD_MAX);
+    let lines: Vec<String> = told.chain((rest > 0).then(|| format!("{figure}: and {rest} more"))).collect();
+    for line in &lines {
+        eprintln!("{line}");
     }
-    if failures.len() > TOLD_MAX {
-        eprintln!("{figure}: and {} more", failures.len() - TOLD_MAX);
-    }
+    BROKEN.lock().expect("no panic while it is held").extend(lines);
+}
+
+/// All that was reported: to be told again at the end, where a reader of a long log looks first.
+pub fn broken() -> Vec<String> {
+    std::mem::take(&mut BROKEN.lock().expect("no panic while it is held"))
 }

@@ -189,6 +189,11 @@ impl Kept {
         self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(|error| error.to_string())
     }
 
+    /// How it has ended, if it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Waits until it has ended by itself.
     pub fn await_end(&mut self) -> Result<(), String> {
         let child = &mut self.child;

@@ -99,7 +99,14 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     if let Some(document) = &arguments.write {
         report::write(document, &lines)?;
     }
-    Ok(lines.iter().all(|line| line.passed))
+    let failed: Vec<&Line> = lines.iter().filter(|line| !line.passed).collect();
+    for line in &failed {
+        eprintln!("failed: {}, seed {}: {}", line.figure, line.seed, line.result);
+    }
+    if !failed.is_empty() {
+        crew::broken().iter().for_each(|line| eprintln!("{line}"));
+    }
+    Ok(failed.is_empty())
 }
 
 fn choose(names: &[String]) -> Result<Vec<&'static Figure>, String> {

@@ -127,6 +127,9 @@ fn try_one(seed: u64, trial: u64) -> Result<u32, String> {
             && procs::descriptors_of(keeper).is_ok_and(|now| now == descriptors)
     };
     if procs::within(std::time::Duration::from_secs(5), "clean", clean).is_err() {
+        if let Some(status) = kept.ended() {
+            return Err(told(format!("the keeper is dead, {status}")));
+        }
         let now = procs::descriptors_of(keeper).unwrap_or_default();
         let children = procs::children_of(keeper);
         return Err(told(format!("{children:?} left, and {now} descriptors where there were {descriptors}")));

@@ -69,16 +69,28 @@ fn parse_stat(line: &[u8]) -> Option<Process> {
     })
 }
 
-/// The claim that a process is marked with. It is in the environment that it was started with, so children have it too.
-pub(crate) fn claim_mark(pid: i32) -> Option<ClaimKey> {
-    find_mark(&fs::read(format!("/proc/{pid}/environ")).ok()?)
+/// Which claim a process belongs to, as its environment says. That is the one it was started with, so children have it too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Claim(ClaimKey),
+    /// To no claim, or nobody may know.
+    None,
+    /// It cannot be told now: the process is in the middle of `exec`, or of its end. On a busy machine that may last.
+    Unclear,
 }
 
-/// Whether a process is in the middle of `exec`, where it shows no environment yet: what it belongs to can be told later.
-/// On a busy machine that may last. One that was started without an environment is not meant.
-pub(crate) fn is_blank(pid: i32) -> bool {
-    let shows_none = fs::read(format!("/proc/{pid}/environ")).is_ok_and(|shown| shown.is_empty());
-    shows_none && fs::read(format!("/proc/{pid}/stat")).is_ok_and(|line| has_no_environment_yet(&line))
+/// Looks once, so that the answer is of one instant.
+pub(crate) fn mark(pid: i32) -> Mark {
+    match fs::read(format!("/proc/{pid}/environ")) {
+        Ok(shown) if !shown.is_empty() => return find_mark(&shown).map_or(Mark::None, Mark::Claim),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Mark::None,
+        Ok(_) | Err(_) => {}
+    }
+    match fs::read(format!("/proc/{pid}/stat")) {
+        // It was started without one.
+        Ok(line) if !has_no_environment_yet(&line) => Mark::None,
+        _ => Mark::Unclear,
+    }
 }
 
 /// By the flags (9th field) and the address at which the environment ends (51st): 0 until it is in place.
@@ -132,6 +144,7 @@ pub(crate) fn signal(id: ProcessId, signal: Signal) -> Signalled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
     use std::process::Stdio;
 
     #[test]
@@ -143,17 +156,20 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_in_the_middle_of_exec_is_blank() {
+    fn only_in_the_middle_of_exec_a_mark_is_unclear() {
         let mut bare = std::process::Command::new("/bin/sh");
         bare.args(["-c", "echo here; read line"]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut bare = bare.spawn().unwrap();
         std::io::Read::read_exact(bare.stdout.as_mut().unwrap(), &mut [0; 5]).unwrap();
         assert!(fs::read(format!("/proc/{}/environ", bare.id())).unwrap().is_empty());
-        assert!(!is_blank(bare.id() as i32), "it was started without an environment");
+        assert_eq!(mark(bare.id() as i32), Mark::None, "it was started without an environment");
         bare.kill().unwrap();
+        let dead = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(Pid::from_child(&bare)), dead).unwrap();
+        assert_eq!(mark(bare.id() as i32), Mark::Unclear, "dead, not reaped");
         bare.wait().unwrap();
-        assert!(!is_blank(std::process::id() as i32));
-        assert!(!is_blank(2), "a thread of the kernel, or a stranger");
+        assert_eq!(mark(std::process::id() as i32), Mark::None);
+        assert_eq!(mark(2), Mark::None, "a thread of the kernel, or a stranger");
         let fields = |flags: &str, end: &str| {
             let zeros = ["0"; 52];
             let mut fields = zeros.map(str::to_owned);

@@ -4,9 +4,7 @@
 //! processes finds none of them may their jobs be given to somebody else.
 
 use crate::machine::{boot_id, pid_namespace};
-use crate::procfs::{
-    Process, ProcessId, Signalled, add_descendants, claim_mark, is_blank, processes, signal,
-};
+use crate::procfs::{Mark, Process, ProcessId, Signalled, add_descendants, mark, processes, signal};
 use crate::protocol::ClaimKey;
 use crate::spool::StartedRecord;
 use queuectl_core::limits::{SWEEP_INTERVAL, SWEEP_PASSES_MAX};
@@ -20,8 +18,8 @@ const QUIET_PASSES: usize = 3;
 /// A killed process is gone within a millisecond or two, unless the machine is busy.
 const QUICK_PASSES: usize = 20;
 const QUICK_INTERVAL: Duration = Duration::from_millis(1);
-/// Passes, about two seconds, in which one process may be in the middle of `exec` before it counts as nobody's.
-const BLANK_PASSES: usize = 120;
+/// Passes, about two seconds, after which a process whose owner still cannot be told counts as nobody's.
+const UNCLEAR_PASSES: usize = 120;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SweepReport {
@@ -40,15 +38,15 @@ pub fn sweep(claims: &[ClaimKey], started: &[StartedRecord]) -> io::Result<Sweep
     let started: Vec<&StartedRecord> = started.iter().filter(here).collect();
     let mut killed = HashSet::new();
     let mut left = Vec::new();
-    let mut blank = HashSet::new();
+    let mut unclear = HashSet::new();
     let mut quiet = 0;
     for pass in 0..SWEEP_PASSES_MAX {
         let found = find(&claims, &started)?;
         left = found.ours;
         // Nothing found may mean that the one to be found is in the middle of `exec` and shows no mark.
-        let unclear = pass < BLANK_PASSES && !found.blank.is_disjoint(&blank);
-        blank = found.blank;
-        quiet = if left.is_empty() && !unclear { quiet + 1 } else { 0 };
+        let waiting = pass < UNCLEAR_PASSES && !found.unclear.is_disjoint(&unclear);
+        unclear = found.unclear;
+        quiet = if left.is_empty() && !waiting { quiet + 1 } else { 0 };
         if quiet >= QUIET_PASSES {
             return Ok(SweepReport { killed: killed.len() as u32 });
         }
@@ -71,20 +69,28 @@ pub fn sweep(claims: &[ClaimKey], started: &[StartedRecord]) -> io::Result<Sweep
 /// What a pass has found.
 struct Found {
     ours: Vec<ProcessId>,
-    /// In the middle of `exec`.
-    blank: HashSet<ProcessId>,
+    /// Whose they are cannot be told now.
+    unclear: HashSet<ProcessId>,
 }
 
 fn find(claims: &HashSet<ClaimKey>, started: &[&StartedRecord]) -> io::Result<Found> {
     let table = processes()?;
     let living = || table.iter().filter(|process| !process.dead);
-    let marked = |process: &Process| claim_mark(process.id.pid).is_some_and(|claim| claims.contains(&claim));
-    let recorded = |process: &Process| started.iter().any(|record| belongs(process, record, &table));
-    let ours = living().filter(|process| recorded(process) || marked(process));
-    let mut members: HashSet<ProcessId> = ours.map(|process| process.id).collect();
+    let (mut members, mut unclear) = (HashSet::new(), HashSet::new());
+    for process in living() {
+        let recorded = started.iter().any(|record| belongs(process, record, &table));
+        match mark(process.id.pid) {
+            Mark::Claim(claim) if claims.contains(&claim) => drop(members.insert(process.id)),
+            _ if recorded => drop(members.insert(process.id)),
+            Mark::Unclear => drop(unclear.insert(process.id)),
+            Mark::Claim(_) | Mark::None => {}
+        }
+    }
     add_descendants(&mut members, &table);
-    let blank = living().filter(|process| is_blank(process.id.pid)).map(|process| process.id).collect();
-    Ok(Found { ours: living().map(|process| process.id).filter(|id| members.contains(id)).collect(), blank })
+    Ok(Found {
+        ours: living().map(|process| process.id).filter(|id| members.contains(id)).collect(),
+        unclear,
+    })
 }
 
 /// Whether a process is the recorded one or of its group. The number of a group may have passed to strangers; then a

@@ -65,7 +65,7 @@ pub(super) struct Sweep {
     pub next_at: Option<u64>,
     passes: usize,
     /// Looks that found an orphan whose owner could not be told.
-    pub blank_looks: usize,
+    pub unclear_looks: usize,
     /// Killed after the attempt's own process had ended.
     pub killed: HashSet<ProcessId>,
     /// Not ours to kill: they run as somebody else.

@@ -10,8 +10,8 @@ use crate::unix::{ToGroup, orphans_alive, reap_any};
 use queuectl_points::point;
 use rustix::process::Signal;
 
-/// Looks at an orphan that seems to be in the middle of `exec`, five seconds in all, before it counts as nobody's.
-const BLANK_LOOKS_MAX: usize = 250;
+/// Looks, five seconds in all, before an orphan whose owner still cannot be told counts as nobody's.
+const UNCLEAR_LOOKS_MAX: usize = 250;
 
 impl Keeper {
     /// Takes all children that have died.
@@ -112,15 +112,15 @@ impl Keeper {
         if !orphans_alive() {
             return true;
         }
-        let (members, blank) = self.census_of(serial);
+        let (members, unclear) = self.census_of(serial);
         let Some(attempt) = self.attempts.get_mut(&serial) else { return true };
         let refused = &mut attempt.sweep.refused;
         let ours = |process: &&Process| !refused.contains(&process.id);
         let members: Vec<Process> = members.iter().filter(ours).copied().collect();
         if members.is_empty() {
-            let may_be_ours = blank && attempt.sweep.blank_looks < BLANK_LOOKS_MAX;
+            let may_be_ours = unclear && attempt.sweep.unclear_looks < UNCLEAR_LOOKS_MAX;
             if may_be_ours {
-                attempt.sweep.blank_looks += 1;
+                attempt.sweep.unclear_looks += 1;
                 attempt.sweep.passed(now);
             }
             return !may_be_ours;
@@ -155,8 +155,7 @@ impl Keeper {
         let (Some(attempt), Ok(census)) = (self.attempts.get(&serial), Census::take()) else {
             return (Vec::new(), false);
         };
-        let blank = census.has_blank_orphan(&roots);
-        (census.members(attempt.root(), &roots, self.unmarked), blank)
+        (census.members(attempt.root(), &roots, self.unmarked), census.is_unclear(&roots))
     }
 
     /// Nothing of it runs any more: puts its output in order, and records and reports how it ended.

@@ -1,8 +1,8 @@
 //! The tree of an attempt: its process, its process group, what was left to the keeper, and all that descends from them.
 
-use crate::procfs::{Process, ProcessId, add_descendants, claim_mark, is_blank, processes};
+use crate::procfs::{Mark, Process, ProcessId, add_descendants, mark, processes};
 use crate::protocol::ClaimKey;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 /// What is to be known of an attempt to tell its processes.
@@ -25,9 +25,11 @@ pub(super) enum Unmarked {
     Unknown,
 }
 
-/// All processes at one instant.
+/// All processes, at nearly one instant.
 pub(super) struct Census {
     table: Vec<Process>,
+    /// Of living children of the keeper. Looked at once: a second look may see another process, or its end.
+    marks: HashMap<ProcessId, Mark>,
     keeper: i32,
     session: i32,
 }
@@ -35,7 +37,10 @@ pub(super) struct Census {
 impl Census {
     pub(super) fn take() -> io::Result<Census> {
         let session = rustix::process::getsid(None)?.as_raw_nonzero().get();
-        Ok(Census { table: processes()?, keeper: std::process::id() as i32, session })
+        let (table, keeper) = (processes()?, std::process::id() as i32);
+        let children = table.iter().filter(|process| process.parent == keeper && !process.dead);
+        let marks = children.map(|process| (process.id, mark(process.id.pid))).collect();
+        Ok(Census { table, marks, keeper, session })
     }
 
     /// The living processes of an attempt, its own included.
@@ -59,12 +64,16 @@ impl Census {
         self.table.iter().filter(|process| !process.dead && members.contains(&process.id)).copied().collect()
     }
 
-    /// Whether there is an orphan in the middle of `exec`: its owner can be told later.
-    pub(super) fn has_blank_orphan(&self, all: &[Root]) -> bool {
+    /// Whether there may be an orphan whose owner can only be told later.
+    pub(super) fn is_unclear(&self, all: &[Root]) -> bool {
         let leads = |process: &Process| all.iter().any(|root| root.pid == process.id.pid && !root.exited);
-        self.table.iter().any(|process| {
-            process.parent == self.keeper && !process.dead && !leads(process) && is_blank(process.id.pid)
-        })
+        let unclear = |process: &Process| self.marks.get(&process.id) == Some(&Mark::Unclear);
+        // Who is dead has no children: one that has was seen later than they were, and they are orphans by now.
+        let torn = |process: &Process| {
+            process.dead && self.table.iter().any(|child| child.parent == process.id.pid && !child.dead)
+        };
+        let orphans = self.table.iter().filter(|process| process.parent == self.keeper && !leads(process));
+        orphans.into_iter().any(|process| unclear(process) || torn(process))
     }
 
     /// Whether a process whose parents have died is one of this attempt's.
@@ -73,8 +82,10 @@ impl Census {
         if process.parent != self.keeper || all.iter().any(leads) {
             return false;
         }
-        if let Some(claim) = claim_mark(process.id.pid) {
-            return claim == of.claim;
+        match self.marks.get(&process.id) {
+            Some(Mark::Claim(claim)) => return *claim == of.claim,
+            Some(Mark::Unclear) => return false,
+            Some(Mark::None) | None => {}
         }
         // Somebody has cleared its environment. It is ours to kill only if it can be nobody else's.
         let mut suspects = all.iter().filter(|root| root.start_ticks <= process.id.start);
@@ -99,13 +110,12 @@ mod tests {
         Root { claim: ClaimKey { incarnation: 0, number }, pid, start_ticks: 50, exited }
     }
 
-    /// Pids beyond what a machine has, so that none of them is really there and bears a mark.
     fn pid(n: i32) -> i32 {
         1_000_000_000 + n
     }
 
     fn members(table: Vec<Process>, of: Root, all: &[Root], unmarked: Unmarked) -> Vec<i32> {
-        let census = Census { table, keeper: KEEPER, session: KEEPER };
+        let census = Census { table, marks: HashMap::new(), keeper: KEEPER, session: KEEPER };
         let mut pids: Vec<i32> =
             census.members(of, all, unmarked).iter().map(|process| process.id.pid - pid(0)).collect();
         pids.sort_unstable();
@@ -124,6 +134,22 @@ mod tests {
         let one = root(1, pid(1), false);
         assert_eq!(members(table.clone(), one, &[one], Unmarked::Ours), [1, 2, 3, 4]);
         assert_eq!(members(table, one, &[one], Unmarked::Unknown), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_table_that_was_torn_by_a_death_is_unclear() {
+        let one = root(1, pid(1), true);
+        let unclear = |table: Vec<Process>, marks: &[(ProcessId, Mark)]| {
+            let marks = marks.iter().copied().collect();
+            Census { table, marks, keeper: KEEPER, session: KEEPER }.is_unclear(&[one])
+        };
+        let orphan = process(pid(2), KEEPER, pid(2));
+        let dead = Process { dead: true, ..orphan };
+        let child = process(pid(3), pid(2), pid(3));
+        assert!(!unclear(vec![orphan, child], &[(orphan.id, Mark::Claim(one.claim))]));
+        assert!(unclear(vec![orphan, child], &[(orphan.id, Mark::Unclear)]), "in the middle of exec");
+        assert!(!unclear(vec![dead], &[]), "it has left nothing");
+        assert!(unclear(vec![dead, child], &[]), "its child was seen before it died");
     }
 
     #[test]

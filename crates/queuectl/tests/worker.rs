@@ -35,6 +35,8 @@ type Case = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 const CASES: &[Case] = &[
     ("a_drain_runs_what_is_there", || Box::pin(a_drain_runs_what_is_there())),
     ("a_drain_outlives_its_keeper", || Box::pin(a_drain_outlives_its_keeper())),
+    ("a_worker_tries_another_keeper", || Box::pin(a_worker_tries_another_keeper())),
+    ("a_keeper_that_never_starts_is_told_of", || Box::pin(a_keeper_that_never_starts_is_told_of())),
     ("a_stop_finishes_what_runs", || Box::pin(a_stop_finishes_what_runs())),
     ("what_is_printed_is_heard_at_once", || Box::pin(what_is_printed_is_heard_at_once())),
     ("handlers_run_jobs_of_their_kinds", || Box::pin(handlers_run_jobs_of_their_kinds())),
@@ -114,6 +116,22 @@ impl Stage {
         }
     }
 
+    /// A program that is a keeper, but is killed at once if it is the n-th of them, for each n that a pattern of the shell
+    /// matches.
+    fn dying_keeper(&self, numbers: &str) -> PathBuf {
+        let (program, count) = (self.file("keeper"), self.file("keepers"));
+        let real = std::env::current_exe().expect("this program");
+        let (count, real) = (count.display(), real.display());
+        let script = format!(
+            "#!/bin/sh\nprintf x >>'{count}'\ncase $(($(wc -c <'{count}'))) in {numbers}) kill -9 $$ ;; esac\n\
+             exec '{real}' \"$@\"\n"
+        );
+        std::fs::write(&program, script).expect("a file");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&program, mode).expect("it is ours");
+        program
+    }
+
     async fn drain(&self) -> WorkerReport {
         let (worker, _stop) = self.start(true).await;
         worker.await.expect("no panic")
@@ -166,6 +184,32 @@ async fn a_drain_outlives_its_keeper() {
     worker.await.expect("no panic");
     let job = stage.job(&id).await;
     assert_eq!((job.state, job.runs, job.attempts, job.interruptions), (State::Completed, 2, 1, 1));
+}
+
+/// The first keeper is killed while it starts, and so is the one after it has worked and died.
+async fn a_worker_tries_another_keeper() {
+    let stage = Stage::new().await;
+    let id = stage.enqueue("[ -e runs ] || { echo > runs; kill -9 $PPID; sleep 60; }").await;
+    let program = stage.dying_keeper("1 | 3 | 4");
+    let worker = Worker::register(stage.client.clone(), WorkerOptions { program, ..stage.options(true) });
+    let (_stop, stopped) = watch::channel(None);
+    let report = worker.await.expect("it registers").run(stopped).await.expect("it goes on");
+    assert_eq!(report.settled, 1);
+    let job = stage.job(&id).await;
+    assert_eq!((job.state, job.runs, job.attempts, job.interruptions), (State::Completed, 2, 1, 1));
+    assert_eq!(std::fs::read(stage.file("keepers")).expect("a file").len(), 5, "one byte for each");
+}
+
+async fn a_keeper_that_never_starts_is_told_of() {
+    let stage = Stage::new().await;
+    let id = stage.enqueue("true").await;
+    let program = stage.dying_keeper("*");
+    let worker = Worker::register(stage.client.clone(), WorkerOptions { program, ..stage.options(true) });
+    let (_stop, stopped) = watch::channel(None);
+    let error = worker.await.expect("it registers").run(stopped).await.expect_err("it has none");
+    assert_eq!(error.to_string(), "the keeper dies again and again");
+    assert_eq!(stage.job(&id).await.state, State::Pending);
+    assert_eq!(stage.client.live_workers().await.expect("the store works"), []);
 }
 
 async fn a_stop_finishes_what_runs() {

@@ -65,9 +65,16 @@ pub enum Runner {
     Handlers { handlers: Handlers, run_dir: PathBuf },
 }
 
+/// What starting it came to.
+pub enum Start {
+    Ready(Link),
+    /// It died before its first word; another one may live.
+    Died,
+}
+
 impl Runner {
     /// Starts it.
-    pub async fn start(&self, id: String) -> Result<Link, Error> {
+    pub async fn start(&self, id: String) -> Result<Start, Error> {
         match self {
             Runner::Keeper(launcher) => launcher.launch(id).await,
             Runner::Handlers { handlers, run_dir } => {
@@ -76,7 +83,7 @@ impl Runner {
                     path: run_dir.clone(),
                     source,
                 })?;
-                Ok(Link::to_host(Host::new(handlers.clone(), lock), id))
+                Ok(Start::Ready(Link::to_host(Host::new(handlers.clone(), lock), id)))
             }
         }
     }
@@ -100,7 +107,7 @@ pub fn boot_mark() -> String {
 
 impl Launcher {
     /// Starts a keeper and waits for its first word.
-    pub async fn launch(&self, id: String) -> Result<Link, Error> {
+    async fn launch(&self, id: String) -> Result<Start, Error> {
         let failed =
             |what: &str, source: io::Error| Error::Keeper { what: what.to_owned(), source: Some(source) };
         let options = LaunchOptions {
@@ -115,7 +122,15 @@ impl Launcher {
         let launched = launch(&options).map_err(|e| failed("could not be started", e))?;
         let mut link = Link::over(launched.control, id, Some(launched.child))
             .map_err(|e| failed("cannot be spoken to", e))?;
-        if link.greet().await { Ok(link) } else { Err(failed_hello()) }
+        match link.greet().await {
+            Greeting::Understood => Ok(Start::Ready(link)),
+            Greeting::Gone => {
+                // Reaps it.
+                tokio::spawn(link.leave());
+                Ok(Start::Died)
+            }
+            Greeting::Misunderstood => Err(failed_hello()),
+        }
     }
 }
 
@@ -134,7 +149,7 @@ pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
         }
         Err(error) => return Err(error),
     };
-    if !link.greet().await {
+    if link.greet().await != Greeting::Understood {
         return Ok(None);
     }
     link.send(Request::Adopt);
@@ -150,6 +165,16 @@ pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
             _ => return Ok(None),
         }
     }
+}
+
+/// What came of the first words.
+#[derive(Debug, PartialEq, Eq)]
+enum Greeting {
+    Understood,
+    /// Silence, or a version that we do not speak.
+    Misunderstood,
+    /// The other side has ended.
+    Gone,
 }
 
 fn failed_hello() -> Error {
@@ -175,12 +200,15 @@ impl Link {
         Link { owner, orders, events, child: None }
     }
 
-    /// Exchanges the first words; false if there is no understanding.
-    async fn greet(&mut self) -> bool {
+    /// Exchanges the first words.
+    async fn greet(&mut self) -> Greeting {
         self.send(Request::Hello { version: PROTOCOL_VERSION });
-        let answer = tokio::time::timeout(KEEPER_HELLO_MAX, self.next()).await;
-        // A keeper that is too old, or finds us so, is left to end what it runs; its spool tells the rest.
-        matches!(answer, Ok(Some(Event::Hello { version, .. })) if agreed(version).is_some())
+        match tokio::time::timeout(KEEPER_HELLO_MAX, self.next()).await {
+            Ok(Some(Event::Hello { version, .. })) if agreed(version).is_some() => Greeting::Understood,
+            // A keeper that is too old, or finds us so, is left to end what it runs; its spool tells the rest.
+            Ok(Some(_)) | Err(_) => Greeting::Misunderstood,
+            Ok(None) => Greeting::Gone,
+        }
     }
 
     /// Sends an order; if the keeper is gone, [`Link::next`] says so.

@@ -15,7 +15,7 @@ use super::WorkerReport;
 use super::duties::Duties;
 use super::events::{Action, Ended, Event, Report};
 use super::foster::Household;
-use super::link::{Link, Runner, keeper_id};
+use super::link::{Link, Runner, Start, keeper_id};
 use super::recovery::Recovery;
 use super::settling::last_line;
 use super::signs::Signs;
@@ -32,6 +32,8 @@ const TAIL_BYTES: usize = 4096;
 const HEIR_PAUSE: Duration = Duration::from_millis(20);
 /// Keepers that may die one after the other, without an attempt that ended between, before the worker gives up.
 const KEEPER_DEATHS_MAX: u32 = 5;
+/// After a keeper died before its first word, how long until another one is tried; doubled with each death.
+const KEEPER_PAUSE: Duration = Duration::from_millis(20);
 
 pub const CLAIM_LOST: &str = "its claim was no longer valid; the outcome was not recorded";
 pub const OUTCOME_REFUSED: &str = "the store does not take its outcome; it is offered again";
@@ -73,7 +75,8 @@ impl Turns {
         duties: &Duties,
     ) -> Result<Turns, Error> {
         let settings = client.settings().await?;
-        let link = runner.start(keeper_id(&client.next_id())).await?;
+        let mut deaths = 0;
+        let link = start_keeper(&runner, &client, &mut deaths).await?;
         let household = duties.household();
         let fostered = household.running();
         let client_out_dir = client.place().out_dir;
@@ -94,7 +97,7 @@ impl Turns {
             nudge: duties.nudge(),
             recovery: duties.recovery(),
             confirmed: false,
-            deaths: 0,
+            deaths,
             closed: None,
             report: WorkerReport::default(),
         })
@@ -271,12 +274,9 @@ impl Turns {
     }
 
     async fn relaunch(&mut self) -> Result<Event, Error> {
-        self.deaths += 1;
-        if self.deaths > KEEPER_DEATHS_MAX {
-            return Err(Error::Keeper { what: "dies again and again".to_owned(), source: None });
-        }
+        count_death(&mut self.deaths)?;
         self.nudge.now();
-        let link = self.runner.start(keeper_id(&self.client.next_id())).await?;
+        let link = start_keeper(&self.runner, &self.client, &mut self.deaths).await?;
         let owner = link.owner.clone();
         self.link = Some(link);
         Ok(Event::KeeperReady { owner })
@@ -312,6 +312,29 @@ impl Turns {
             }
         }
     }
+}
+
+/// Starts a keeper, and another one if it is killed before its first word.
+async fn start_keeper(runner: &Runner, client: &Client, deaths: &mut u32) -> Result<Link, Error> {
+    loop {
+        match runner.start(keeper_id(&client.next_id())).await? {
+            Start::Ready(link) => return Ok(link),
+            Start::Died => {
+                count_death(deaths)?;
+                warn!("the keeper died while it started; trying another one");
+                tokio::time::sleep(KEEPER_PAUSE * 2_u32.pow(*deaths)).await;
+            }
+        }
+    }
+}
+
+/// One more keeper has died; an error if there were too many.
+fn count_death(deaths: &mut u32) -> Result<(), Error> {
+    *deaths += 1;
+    if *deaths > KEEPER_DEATHS_MAX {
+        return Err(Error::Keeper { what: "dies again and again".to_owned(), source: None });
+    }
+    Ok(())
 }
 
 async fn next_from(link: &mut Option<Link>, behind: &mut Option<KeeperEvent>) -> Option<KeeperEvent> {

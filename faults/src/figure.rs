@@ -65,6 +65,7 @@ impl Figure {
 /// All figures, in the order of the table.
 pub const FIGURES: &[Figure] = &[
     figures::power_cut::FIGURE,
+    figures::crash_sweep::FIGURE,
     figures::doubles::FIGURE,
     figures::back_again::FIGURE,
     figures::intact::FIGURE,

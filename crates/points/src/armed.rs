@@ -2,7 +2,8 @@
 //!
 //! `QUEUECTL_POINT_KILL=<role>:<n>:<file>` asks for the n-th point of a process of that role: `cli`, `worker` or `keeper`,
 //! and `worker+keeper` or `keeper+worker` for both at once at a point of the first. Whoever creates the file dies, and
-//! writes into it where; so there is one death.
+//! writes into it where; so there is one death. With `any:0:<file>` nobody dies: each point that is reached adds a line of
+//! role and name.
 
 #![expect(
     clippy::disallowed_methods,
@@ -31,6 +32,9 @@ struct Order {
 pub fn reach(name: &str) {
     let Some(order) = ORDER.get_or_init(read_order) else { return };
     let reached = REACHED.fetch_add(1, Ordering::Relaxed) + 1;
+    if order.at == 0 {
+        return note(&order.file, name);
+    }
     if reached != order.at {
         return;
     }
@@ -49,6 +53,13 @@ pub fn reach(name: &str) {
     }
 }
 
+fn note(file: &str, name: &str) {
+    if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(file) {
+        let line = format!("{} {name}\n", own_role());
+        let _ = file.write_all(line.as_bytes());
+    }
+}
+
 /// What concerns a process of this role.
 fn read_order() -> Option<Order> {
     let asked = std::env::var(ASKED).ok()?;
@@ -56,7 +67,7 @@ fn read_order() -> Option<Order> {
     let (at, file) = rest.split_once(':')?;
     let (role, both) = roles.split_once('+').map_or((roles, false), |(role, _)| (role, true));
     let order = Order { at: at.parse().ok()?, both, file: file.to_owned() };
-    (role == own_role()).then_some(order)
+    (role == own_role() || role == "any").then_some(order)
 }
 
 fn own_role() -> &'static str {

@@ -3,6 +3,8 @@
 pub mod back_again;
 pub mod call_errors;
 pub mod clock_jumps;
+mod crash_day;
+pub mod crash_sweep;
 pub mod crowd;
 pub mod damage;
 pub mod deadline;

@@ -1,15 +1,34 @@
-//! Which binary is put to the test: the ordinary one beside this program, without fail points.
+//! Which binary is put to the test: the ordinary one beside this program, without fail points, or the one with them, in a
+//! target directory of its own.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// What only a binary with fail points contains.
-const TRACE: &[u8] = b"QUEUECTL_POINT_KILL";
+/// What only a binary with fail points contains: how it is told where to die, and the name of a place.
+const TRACES: [&[u8]; 2] = [b"QUEUECTL_POINT_KILL", b"store.commit.before"];
 
 /// The binary as people run it; it must have no fail points.
 pub fn ordinary() -> Result<PathBuf, String> {
-    let program = beside("queuectl")?;
-    if has_points(&program)? {
+    without_points(beside("queuectl")?)
+}
+
+/// The binary with fail points. Those without are looked through as well, also the released one where there is one.
+pub fn with_points() -> Result<PathBuf, String> {
+    ordinary()?;
+    if let Ok(released) = beside("../release/queuectl") {
+        without_points(released)?;
+    }
+    let program = beside("../points/debug/queuectl")?;
+    let traces = traces(&program)?;
+    if traces == TRACES.len() {
+        Ok(program)
+    } else {
+        Err(format!("{} has {traces} of {} traces of fail points", program.display(), TRACES.len()))
+    }
+}
+
+fn without_points(program: PathBuf) -> Result<PathBuf, String> {
+    if traces(&program)? > 0 {
         return Err(format!("{} has fail points, and must not", program.display()));
     }
     Ok(program)
@@ -27,7 +46,13 @@ fn beside(name: &str) -> Result<PathBuf, String> {
     program.canonicalize().map_err(|_| missing())
 }
 
-fn has_points(program: &PathBuf) -> Result<bool, String> {
+/// How many of the traces are there.
+fn traces(program: &Path) -> Result<usize, String> {
     let bytes = fs::read(program).map_err(|e| format!("{}: {e}", program.display()))?;
-    Ok(bytes.windows(TRACE.len()).any(|window| window == TRACE))
+    let is_there = |trace: &&&[u8]| contains(&bytes, trace);
+    Ok(TRACES.iter().filter(is_there).count())
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window[0] == wanted[0] && window == wanted)
 }

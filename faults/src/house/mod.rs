@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-pub use binary::ordinary;
+pub use binary::{ordinary, with_points};
 pub use keepers::{Keeper, keepers};
-pub use ledger::{Ledger, note};
+pub use ledger::{Attempt, Job, Ledger, note};
 
 /// What a worker says when it has taken over.
 pub const ADOPTED: &str = "adopted what a worker left running";

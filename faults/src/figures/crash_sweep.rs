@@ -1,0 +1,112 @@
+//! R1: a scripted day, over and over; each time the command, the worker, its keeper or both are killed at another of their
+//! points, and started again. Every acknowledged job is there once and comes to its end once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::crash_day::{ACKNOWLEDGED, Blow, Day, Fate};
+use crate::crew;
+use crate::dice::Dice;
+use crate::figure::{Figure, Outcome, Plan};
+use crate::house;
+
+pub const FIGURE: Figure = Figure {
+    name: "R1",
+    what: "a scripted day; command, worker, keeper, or worker with keeper killed at the n-th fail point, and started again",
+    target: "0 acknowledged jobs lost, 0 doubled",
+    short: Some(5000),
+    long: Some(100_000),
+    run,
+};
+
+const DAYS_AT_ONCE: usize = 4;
+/// The worker's side; in turn.
+const ROLES: [&str; 4] = ["worker", "keeper", "worker+keeper", "keeper+worker"];
+/// How often the worker's side is struck in a day, if each time a worker has to be started again.
+const BLOWS_MAX: usize = 3;
+
+/// The points of a day in which nobody is killed.
+struct Reached {
+    /// Of each command, with its number.
+    commands: Vec<(usize, u64)>,
+    worker: u64,
+    keeper: u64,
+}
+
+fn run(plan: &Plan) -> Outcome {
+    let (seed, trials) = (plan.seed, plan.trials.unwrap_or_default());
+    let found = house::with_points().and_then(|program| Ok((rehearse(&program, seed)?, program)));
+    let (reached, program) = match found {
+        Ok(found) => found,
+        Err(result) => return Outcome { trials: 0, result, passed: false },
+    };
+    let count = trials.div_ceil(ACKNOWLEDGED);
+    let days = crew::each_of(DAYS_AT_ONCE, count, |number| {
+        let mut dice = Dice::new(seed, "R1", number);
+        let fate = fate(number, count, &reached, &mut dice);
+        let mut day = Day::new(&program, fate.clone())?;
+        let lived = day.live(&mut dice);
+        let told = |why: String| day.house.told(&format!("day {number}, {fate:?}: {why}"));
+        lived.map(|()| (day.acknowledged, day.deaths())).map_err(told)
+    });
+    let failures: Vec<String> = days.iter().filter_map(|day| day.clone().err()).collect();
+    let acknowledged: u64 = days.iter().flatten().map(|(acknowledged, _)| acknowledged).sum();
+    let deaths: Vec<&String> = days.iter().flatten().flat_map(|(_, deaths)| deaths).collect();
+    let places: BTreeSet<&String> = deaths.iter().copied().collect();
+    crew::report("R1", seed, &failures);
+    Outcome {
+        trials: acknowledged,
+        result: format!(
+            "{} days of {count} wrong; {} killed, at {} kinds of points",
+            failures.len(),
+            deaths.len(),
+            places.len()
+        ),
+        passed: failures.is_empty(),
+    }
+}
+
+/// A day without deaths tells how many points each has.
+fn rehearse(program: &Path, seed: u64) -> Result<Reached, String> {
+    let workers = [Blow { role: "any", at: 0 }].into();
+    let mut day = Day::new(program, Fate { command: None, workers })?;
+    let lived = day.live(&mut Dice::new(seed, "R1", u64::MAX));
+    lived.map_err(|why| day.house.told(&format!("the day without deaths: {why}")))?;
+    let mut points: BTreeMap<String, u64> = BTreeMap::new();
+    let texts = day.deaths();
+    for line in texts.iter().flat_map(|text| text.lines()) {
+        let (role, _) = line.split_once(' ').ok_or("a point was told without its role")?;
+        *points.entry(role.to_owned()).or_default() += 1;
+    }
+    let of_command = |number| {
+        let points = day.house.read(&format!("command-{number}")).lines().count() as u64;
+        (1..=points).map(move |at| (number, at))
+    };
+    let commands: Vec<(usize, u64)> = (0..day.commands).flat_map(of_command).collect();
+    let count = |role: &str| points.get(role).copied().ok_or(format!("no point of a {role} was reached"));
+    Ok(Reached { commands, worker: count("worker")?, keeper: count("keeper")? })
+}
+
+/// The days are spread evenly over all points: of the commands one after the other, of each role of the worker's side from
+/// its first to its last.
+fn fate(number: u64, days: u64, reached: &Reached, dice: &mut Dice) -> Fate {
+    let (which, at) = reached.commands[spread(number, days, reached.commands.len() as u64, dice) as usize];
+    let roles = ROLES.len() as u64;
+    let points = |role: &str| if role.starts_with("worker") { reached.worker } else { reached.keeper };
+    let role = ROLES[(number % roles) as usize];
+    let at_first = 1 + spread(number / roles, days.div_ceil(roles), points(role), dice);
+    let mut workers = vec![Blow { role, at: at_first }];
+    while workers.len() < BLOWS_MAX {
+        let role = *dice.pick(&ROLES);
+        // Whoever comes after a death has most to do in the beginning.
+        let before = 1 + dice.below(points(role) as usize);
+        workers.push(Blow { role, at: 1 + dice.below(before) as u64 });
+    }
+    Fate { command: Some((which, Blow { role: "cli", at })), workers: workers.into() }
+}
+
+/// Somewhere in the piece `number` of `pieces` pieces of 0 to `end`.
+fn spread(number: u64, pieces: u64, end: u64, dice: &mut Dice) -> u64 {
+    let (from, to) = (number * end / pieces, (number + 1) * end / pieces);
+    from + dice.below((to - from).max(1) as usize) as u64
+}

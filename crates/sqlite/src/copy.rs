@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::file::{identity, make_file};
 use crate::open::connect;
 use crate::schema;
+use crate::workers::WORKER_COLUMNS;
 
 /// Copies one state of a database over all that is in another file, in one transaction there. `watch` hears of pages
 /// done, and of how many there are. Writers of the source go on meanwhile.
@@ -70,7 +71,10 @@ pub fn prepare(
     let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
     schema::begin_anew(&transaction, identity(target)?, Clock::system().now())?;
     if known {
-        transaction.execute_batch("-- copy_keep_workers\nINSERT INTO worker SELECT * FROM old.worker")?;
+        transaction.execute_batch(&format!(
+            "-- copy_keep_workers
+             INSERT INTO worker ({WORKER_COLUMNS}) SELECT {WORKER_COLUMNS} FROM old.worker"
+        ))?;
     }
     transaction.commit()?;
     close(connection)

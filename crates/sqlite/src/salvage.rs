@@ -8,11 +8,12 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::rc::Rc;
 
 use queuectl_core::limits::{SALVAGE_MISSES_MAX, SALVAGE_NAMED_MAX};
 use queuectl_core::store::{StoreError, StoreResult};
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior, params_from_iter};
 
 use crate::batches::STAGED;
 use crate::clock::Clock;
@@ -122,6 +123,7 @@ fn fill(damaged: &Path, new: &Path) -> Result<(SalvageReport, Vec<String>), Fail
         unopened: HashSet::new(),
         batches: HashMap::new(),
         outputs: Vec::new(),
+        columns: HashMap::new(),
     };
     hands.take_meta()?;
     for (table, key) in [("queue", "name"), ("setting", "queue, key")] {
@@ -152,6 +154,13 @@ struct Hands<'a> {
     /// Of each batch that was met, whether it is open; `None` if it could not be read.
     batches: HashMap<i64, Option<bool>>,
     outputs: Vec<String>,
+    columns: HashMap<&'static str, Rc<Columns>>,
+}
+
+/// Columns of a query that go into a new table, and the statement that takes them.
+struct Columns {
+    at: Vec<usize>,
+    insert: String,
 }
 
 impl Hands<'_> {
@@ -183,7 +192,7 @@ impl Hands<'_> {
     }
 
     /// A small table, from both ends.
-    fn take_small(&mut self, table: &str, key: &str) -> Result<(), Failure> {
+    fn take_small(&mut self, table: &'static str, key: &str) -> Result<(), Failure> {
         for order in ["ASC", "DESC"] {
             let keys: Vec<String> = key.split(", ").map(|column| format!("{column} {order}")).collect();
             let sql = format!("SELECT * FROM {table} ORDER BY {}", keys.join(", "));
@@ -196,29 +205,53 @@ impl Hands<'_> {
     }
 
     /// Copies the rows of a query until one cannot be read; how many, and whether that was all.
-    fn take_all(&self, table: &str, sql: &str, values: &[i64]) -> Result<(u64, bool), Failure> {
-        let mut count = 0;
-        let Ok(mut statement) = self.old.prepare_cached(sql) else { return Ok((0, false)) };
-        let columns = statement.column_count();
+    fn take_all(&mut self, table: &'static str, sql: &str, values: &[i64]) -> Result<(u64, bool), Failure> {
+        let (mut count, old) = (0, self.old);
+        let Ok(mut statement) = old.prepare_cached(sql) else { return Ok((0, false)) };
+        let columns = self.shared_columns(table, &statement, 0)?;
         let Ok(mut rows) = statement.query(params_from_iter(values)) else { return Ok((0, false)) };
         loop {
             match rows.next() {
-                Ok(Some(row)) => count += u64::from(self.put(table, row, 0..columns)?),
+                Ok(Some(row)) => count += u64::from(self.put(row, &columns)?),
                 Ok(None) => return Ok((count, true)),
                 Err(_) => return Ok((count, false)),
             }
         }
     }
 
+    /// What of a query's columns from the `first` on the new table has too: the older of both schemas may have fewer. A
+    /// table's rows are always asked for in the same way.
+    fn shared_columns(
+        &mut self,
+        table: &'static str,
+        query: &Statement<'_>,
+        first: usize,
+    ) -> Result<Rc<Columns>, Failure> {
+        if let Some(known) = self.columns.get(table) {
+            return Ok(known.clone());
+        }
+        let mut has = self.new.prepare("SELECT 1 FROM pragma_table_info(?) WHERE name = ?")?;
+        let (mut at, mut names) = (Vec::new(), Vec::new());
+        for (column, name) in query.column_names().enumerate().skip(first) {
+            if has.exists([table, name])? {
+                at.push(column);
+                names.push(name);
+            }
+        }
+        let marks = vec!["?"; at.len()].join(", ");
+        let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({marks})", names.join(", "));
+        let columns = Rc::new(Columns { at, insert });
+        self.columns.insert(table, columns.clone());
+        Ok(columns)
+    }
+
     /// Puts these columns of a row into the new table; false if it refuses them.
-    fn put(&self, table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> Result<bool, Failure> {
-        let marks = vec!["?"; columns.len()].join(", ");
-        let Ok(values) = columns.map(|at| row.get::<_, Value>(at)).collect::<rusqlite::Result<Vec<_>>>()
-        else {
+    fn put(&self, row: &Row<'_>, columns: &Columns) -> Result<bool, Failure> {
+        let values = columns.at.iter().map(|at| row.get::<_, Value>(*at));
+        let Ok(values) = values.collect::<rusqlite::Result<Vec<_>>>() else {
             return Ok(false);
         };
-        let mut insert =
-            self.new.prepare_cached(&format!("INSERT OR IGNORE INTO {table} VALUES ({marks})"))?;
+        let mut insert = self.new.prepare_cached(&columns.insert)?;
         match insert.execute(params_from_iter(values)) {
             Ok(changed) => Ok(changed > 0),
             Err(error) if refuses_row(&error) => Ok(false),
@@ -236,14 +269,15 @@ impl Hands<'_> {
             .ok();
         let (mut from, mut misses) = (0_i64, 0_usize);
         'walk: loop {
-            let mut statement = self.old.prepare_cached(&sql)?;
-            let columns = sealed.split(", ").count()..statement.column_count();
+            let old = self.old;
+            let mut statement = old.prepare_cached(&sql)?;
+            let columns = self.shared_columns("job", &statement, sealed.split(", ").count())?;
             let mut rows = statement.query([from])?;
             loop {
                 match rows.next() {
                     Ok(Some(row)) => {
                         let seq = row.get_ref(0)?.as_i64().unwrap_or(from);
-                        self.take_job(seq, row, columns.clone())?;
+                        self.take_job(seq, row, &columns)?;
                         (from, misses) = (seq + 1, 0);
                     }
                     Ok(None) => break 'walk,
@@ -265,7 +299,7 @@ impl Hands<'_> {
     }
 
     /// One job with all that is its own, if it is what was enqueued.
-    fn take_job(&mut self, seq: i64, row: &Row<'_>, columns: std::ops::Range<usize>) -> Result<(), Failure> {
+    fn take_job(&mut self, seq: i64, row: &Row<'_>, columns: &Columns) -> Result<(), Failure> {
         let whole = sealed_job(row).is_ok_and(|sealed| matches!(sealed.unsealed(self.old), Ok(Some(_))));
         if !whole || !self.take_batch_of(seq, row)? {
             return Ok(());
@@ -273,7 +307,7 @@ impl Hands<'_> {
         if let Some(environment) = row.get::<_, Option<i64>>("environment").unwrap_or(None) {
             self.take_all("environment", "SELECT * FROM environment WHERE id = ?", &[environment])?;
         }
-        if !self.put("job", row, columns)? {
+        if !self.put(row, columns)? {
             return Ok(());
         }
         self.new.execute("INSERT OR IGNORE INTO queue (name) SELECT queue FROM job WHERE seq = ?", [seq])?;
@@ -314,7 +348,10 @@ impl Hands<'_> {
             }
             // It was promoted, so its batch was open.
             (None, false) => {
-                self.new.execute("INSERT OR IGNORE INTO batch VALUES (?, 1, NULL, 0)", [batch])?;
+                self.new.execute(
+                    "INSERT OR IGNORE INTO batch (id, open, created_at) VALUES (?, 1, 0)",
+                    [batch],
+                )?;
                 Ok(true)
             }
             (Some(false), false) | (None, true) => Ok(false),

@@ -79,7 +79,9 @@ pub fn create(connection: &Connection, path: &Path) -> Result<(), Failure> {
     let (device, inode) = identity(path)?;
     transaction.execute(
         "-- schema_meta
-         INSERT INTO meta VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0)",
+         INSERT INTO meta (id, version, min_reader, min_writer, incarnation, device, inode, claim_counter,
+           settings_version)
+         VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0)",
         (first.version, first.min_reader, first.min_writer, draw() as i64, device, inode),
     )?;
     take(&transaction, rest)?;

@@ -39,7 +39,7 @@ impl SettingsStore for SqliteStore {
                 connection
                     .prepare_cached(
                         "-- setting_set
-                         INSERT INTO setting VALUES (?, ?, ?)",
+                         INSERT INTO setting (queue, key, value) VALUES (?, ?, ?)",
                     )?
                     .execute((&scope, key.name, value))?;
             }

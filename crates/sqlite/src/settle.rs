@@ -119,7 +119,9 @@ fn insert_attempt(
     connection
         .prepare_cached(
             "-- attempt_insert
-             INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             INSERT INTO attempt (job, number, incarnation, claim, worker, started_at, ended_at, outcome,
+               exit_number, message, charged, cpu_user_ms, cpu_system_ms, max_rss_kib, leftovers_killed)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(rusqlite::params![
             job.seq,
@@ -159,7 +161,9 @@ fn insert_output(
     connection
         .prepare_cached(
             "-- output_insert
-             INSERT INTO output VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             INSERT INTO output (job, number, stream, bytes_total, bytes_dropped, head_len, sha256, body, file,
+               file_len)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(rusqlite::params![
             seq,

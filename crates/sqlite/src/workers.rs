@@ -9,6 +9,9 @@ use crate::open::SqliteStore;
 use crate::rows::queue_name;
 use crate::writer::Verdict;
 
+/// Named wherever a row is written: a newer schema may have more.
+pub const WORKER_COLUMNS: &str = "id, pid, host, slots, queues, only_job, started_at, stop, version";
+
 #[async_trait]
 impl Workers for SqliteStore {
     async fn register(&self, worker: WorkerRow) -> StoreResult<()> {
@@ -18,10 +21,10 @@ impl Workers for SqliteStore {
             let queues: Vec<&str> =
                 worker.queues.iter().map(queuectl_core::queue::QueueName::as_str).collect();
             connection
-                .prepare_cached(
+                .prepare_cached(&format!(
                     "-- worker_register
-                     INSERT INTO worker VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                )?
+                     INSERT INTO worker ({WORKER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                ))?
                 .execute((
                     &worker.id,
                     worker.pid,
@@ -56,11 +59,10 @@ impl Workers for SqliteStore {
     async fn workers(&self) -> StoreResult<Vec<WorkerRow>> {
         self.readers
             .run(|connection| {
-                let mut statement = connection.prepare_cached(
+                let mut statement = connection.prepare_cached(&format!(
                     "-- worker_list
-                     SELECT id, pid, host, slots, queues, only_job, started_at, stop, version
-                     FROM worker ORDER BY started_at, id",
-                )?;
+                     SELECT {WORKER_COLUMNS} FROM worker ORDER BY started_at, id",
+                ))?;
                 let mut workers = Vec::new();
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {

@@ -4,4 +4,4 @@ mod fixture;
 
 use fixture::sqlite;
 
-queuectl_testing::conformance!(sqlite());
+queuectl_testing::conformance!(sqlite(|_| ()));

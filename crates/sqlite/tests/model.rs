@@ -10,7 +10,7 @@ use queuectl_testing::model::{History, assert_agree, history};
 
 fn play(history: &History) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { assert_agree(&MemoryFixture::default(), &sqlite().await, history).await });
+    runtime.block_on(async { assert_agree(&MemoryFixture::default(), &sqlite(|_| ()).await, history).await });
 }
 
 proptest! {

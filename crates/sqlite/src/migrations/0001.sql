@@ -143,7 +143,8 @@ CREATE TABLE counts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
-  INSERT INTO counts VALUES (new.queue, new.state, new.ready, new.retrying, 1)
+  INSERT INTO counts (queue, state, ready, retrying, n)
+    VALUES (new.queue, new.state, new.ready, new.retrying, 1)
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 CREATE TRIGGER job_uncounted AFTER DELETE ON job BEGIN
@@ -155,7 +156,8 @@ CREATE TRIGGER job_recounted AFTER UPDATE OF queue, state, ready, retrying ON jo
 BEGIN
   UPDATE counts SET n = n - 1
     WHERE queue = old.queue AND state = old.state AND ready = old.ready AND retrying = old.retrying;
-  INSERT INTO counts VALUES (new.queue, new.state, new.ready, new.retrying, 1)
+  INSERT INTO counts (queue, state, ready, retrying, n)
+    VALUES (new.queue, new.state, new.ready, new.retrying, 1)
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 

@@ -79,7 +79,7 @@ pub fn complete(store: &Path, batch: usize) -> Result<Duration, Fault> {
         }
         held = transaction
             .prepare_cached(
-                "SELECT seq, seq FROM job INDEXED BY job_ready WHERE ready = 1 AND queue = 'default'
+                "SELECT seq, seq FROM job INDEXED BY job_first WHERE ready = 1 AND kind = 'command'
                  ORDER BY priority DESC, due_at, seq LIMIT ?",
             )?
             .query_map([batch as i64], |row| Ok((row.get(0)?, row.get(1)?)))?

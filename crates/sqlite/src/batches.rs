@@ -4,6 +4,8 @@
 //! index of due times finds the jobs of a batch, and no claim and no promotion ever meets them. An opened batch's jobs
 //! are there at once, for everybody reads such an instant as "due when it was put in"; promotion writes it down.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use queuectl_core::job::NewJob;
 use queuectl_core::store::{BatchId, Batches, Inserted, Loading, StoreResult};
@@ -139,8 +141,8 @@ fn finish(connection: &Connection, batch: BatchId) -> Result<(), Failure> {
 fn staged(connection: &Connection, batch: BatchId, limit: usize) -> Result<Vec<(i64, Option<i64>)>, Failure> {
     let mut statement = connection.prepare_cached(
         "-- batch_staged
-         SELECT seq, environment FROM queue CROSS JOIN job INDEXED BY job_due ON job.queue = queue.name
-         WHERE job.state = 'pending' AND job.ready = 0 AND job.due_at = ? LIMIT ?",
+         SELECT seq, environment FROM job INDEXED BY job_due
+         WHERE state = 'pending' AND ready = 0 AND due_at = ? LIMIT ?",
     )?;
     let rows = statement
         .query_map((STAGED + batch.0, limit as i64), |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -172,8 +174,8 @@ pub fn promote(connection: &Connection, limit: usize, now: Timestamp) -> Result<
                 "-- batch_promote
                  UPDATE job SET due_at = coalesce(run_at, created_at), ready = coalesce(run_at, created_at) <= ?
                  WHERE seq IN (
-                   SELECT seq FROM queue CROSS JOIN job INDEXED BY job_due ON job.queue = queue.name
-                   WHERE job.state = 'pending' AND job.ready = 0 AND job.due_at = ? LIMIT ?)",
+                   SELECT seq FROM job INDEXED BY job_due
+                   WHERE state = 'pending' AND ready = 0 AND due_at = ? LIMIT ?)",
             )?
             .execute((now.millis(), STAGED + batch.0, (limit - promoted) as i64))?;
         promoted += found;
@@ -185,18 +187,19 @@ pub fn promote(connection: &Connection, limit: usize, now: Timestamp) -> Result<
     Ok(promoted)
 }
 
-/// How many jobs of a queue are staged in batches that are not open.
-pub fn hidden(connection: &Connection, queue: &str) -> Result<i64, Failure> {
-    let mut sum = 0;
+/// How many jobs of each queue are staged in batches that are not open.
+pub fn hidden(connection: &Connection) -> Result<HashMap<String, i64>, Failure> {
+    let mut hidden = HashMap::new();
+    let mut statement = connection.prepare_cached(
+        "-- batch_hidden
+         SELECT queue, count(*) FROM job INDEXED BY job_due
+         WHERE state = 'pending' AND ready = 0 AND due_at = ? GROUP BY queue",
+    )?;
     for batch in numbers(connection, 0)? {
-        let count: i64 = connection
-            .prepare_cached(
-                "-- batch_hidden
-                 SELECT count(*) FROM job INDEXED BY job_due
-                 WHERE state = 'pending' AND ready = 0 AND queue = ? AND due_at = ?",
-            )?
-            .query_row((queue, STAGED + batch.0), |row| row.get(0))?;
-        sum += count;
+        let mut rows = statement.query([STAGED + batch.0])?;
+        while let Some(row) = rows.next()? {
+            *hidden.entry(row.get(0)?).or_insert(0) += row.get::<_, i64>(1)?;
+        }
     }
-    Ok(sum)
+    Ok(hidden)
 }

@@ -1,23 +1,25 @@
 //! The exchange: one transaction, one sync.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use queuectl_core::limits::PROMOTE_MAX;
 use queuectl_core::settings::Settings;
 use queuectl_core::store::{
-    Claim, Exchange, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreResult,
+    Claim, Exchange, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreResult, Take,
 };
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::batches;
 use crate::failure::{Failure, damaged};
 use crate::open::SqliteStore;
 use crate::rows::{processing, token};
 use crate::schema;
 use crate::settings::load_settings;
 use crate::settle::{release_one, settle_one};
-use crate::take;
+use crate::waiting;
 use crate::writer::{Rings, Verdict};
+use crate::{batches, lanes, line, take};
 
 #[async_trait]
 impl Exchange for SqliteStore {
@@ -66,59 +68,91 @@ impl Exchange for SqliteStore {
 }
 
 /// The reply of an exchange that has nothing to write; `None` if it has.
-fn peek(
+pub fn peek(
     connection: &Connection,
     request: &ExchangeRequest,
     now: Timestamp,
 ) -> Result<Option<ExchangeReply>, Failure> {
     schema::check_writer(connection)?;
-    let queues = take::open_queues(connection, &request.take)?;
-    let next_due = take::next_due(connection, &request.take, &queues)?;
-    let finds_work = match &request.take.only {
-        Some(id) => take::only(connection, id, &queues, now)?.is_some(),
-        None => take::has_work(&queues, next_due, now) || !batches::opened(connection)?.is_empty(),
-    };
-    if request.want > 0 && finds_work {
+    let next_due = waiting::next_due(connection, &request.take)?;
+    if request.want > 0 && has_work(connection, &request.take, next_due, now)? {
         return Ok(None);
     }
-    words_for(connection, request, &queues, now).map(Some)
+    words_for(connection, request, next_due, now).map(Some)
 }
 
-fn exchange(
+/// A claim would find something, or something is to be promoted.
+fn has_work(
+    connection: &Connection,
+    take: &Take,
+    next_due: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let promotes = || -> Result<bool, Failure> {
+        let due = next_due.is_some_and(|due| due <= now);
+        Ok(take.only.is_none() && (due || !batches::opened(connection)?.is_empty()))
+    };
+    Ok(promotes()? || !take::next(connection, take, 1, now)?.is_empty())
+}
+
+/// One exchange, inside of a transaction.
+pub fn exchange(
     connection: &Connection,
     request: &ExchangeRequest,
     now: Timestamp,
     rings: &mut Rings,
 ) -> Result<ExchangeReply, Failure> {
+    let mut freed = Freed::default();
     let mut settled = Vec::with_capacity(request.settles.len());
     for settle in &request.settles {
-        settled.push(settle_alone(connection, settle, now, rings)?);
+        settled.push(settle_alone(connection, settle, now, rings, &mut freed)?);
     }
     for claim in &request.releases {
-        rings.work |= release_one(connection, *claim, now)?;
+        if let Some(queue) = release_one(connection, *claim, now)? {
+            rings.work = true;
+            freed.add(queue);
+        }
     }
     let mut claims = Vec::new();
     if request.want > 0 {
-        let mut queues = take::open_queues(connection, &request.take)?;
         if request.take.only.is_none() {
-            let opened = batches::promote(connection, PROMOTE_MAX, now)?;
-            if opened + take::promote(connection, &queues, now)? > 0 {
-                queues = take::open_queues(connection, &request.take)?;
-            }
+            batches::promote(connection, PROMOTE_MAX, now)?;
+            waiting::promote(connection, now)?;
         }
-        let taken = take::claim(connection, request, &queues, now)?;
+        let taken = take::claim(connection, request, now)?;
         claims = taken.claims;
         // Whoever follows a job wants to hear that it runs.
         rings.outcome |= !claims.is_empty() || taken.buried > 0;
         // Others may wait behind what was not handed out: this worker is to look again.
         rings.work |= taken.buried > 0;
     }
-    let queues = take::open_queues(connection, &request.take)?;
-    let ended = request.settles.len() + request.releases.len();
     // Whoever else waits for room under a limit would find it only with its next look.
-    rings.work |= queues.iter().any(|queue| queue.has_new_room(ended));
-    let words = words_for(connection, request, &queues, now)?;
+    rings.work |= freed.has_new_room(connection)?;
+    let next_due = waiting::next_due(connection, &request.take)?;
+    let words = words_for(connection, request, next_due, now)?;
     Ok(ExchangeReply { claims, settled, ..words })
+}
+
+/// The queues in which runs have ended, and how many in each.
+#[derive(Default)]
+struct Freed(HashMap<String, usize>);
+
+impl Freed {
+    fn add(&mut self, queue: String) {
+        *self.0.entry(queue).or_default() += 1;
+    }
+
+    /// Jobs wait in one of them for room under a limit that was used up before.
+    fn has_new_room(&self, connection: &Connection) -> Result<bool, Failure> {
+        for (queue, ended) in &self.0 {
+            if (1..=*ended).contains(&lanes::room(connection, queue)?)
+                && line::is_ready_in(connection, queue)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// One settle in a savepoint of its own: what the store cannot take of it undoes nothing else.
@@ -127,14 +161,17 @@ fn settle_alone(
     settle: &Settle,
     now: Timestamp,
     rings: &mut Rings,
+    freed: &mut Freed,
 ) -> Result<Settled, Failure> {
     connection.execute_batch("SAVEPOINT settle")?;
     match settle_one(connection, settle, now) {
-        Ok(result) => {
+        Ok(held) => {
             connection.execute_batch("RELEASE settle")?;
-            rings.outcome |= result == Settled::Done;
-            rings.work |= result == Settled::Done && (!settle.inserts.is_empty() || returns(settle));
-            Ok(result)
+            let Some(queue) = held else { return Ok(Settled::Lost) };
+            freed.add(queue);
+            rings.outcome = true;
+            rings.work |= !settle.inserts.is_empty() || returns(settle);
+            Ok(Settled::Done)
         }
         // The whole transaction is gone with it: a full disk, for example.
         Err(failure) if connection.is_autocommit() => Err(failure),
@@ -154,10 +191,9 @@ fn returns(settle: &Settle) -> bool {
 fn words_for(
     connection: &Connection,
     request: &ExchangeRequest,
-    queues: &[take::OpenQueue],
+    next_due: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<ExchangeReply, Failure> {
-    let next_due = take::next_due(connection, &request.take, queues)?;
     let settings = load_settings(connection, Some(request.settings_seen))?;
     Ok(ExchangeReply {
         claims: Vec::new(),
@@ -165,7 +201,7 @@ fn words_for(
         cancels: cancels(connection, &request.owner)?,
         stop: stop(connection, &request.worker)?,
         paused: crate::queues::paused(connection)?,
-        drained: request.drain && take::is_drained(connection, &request.take, queues, now)?,
+        drained: request.drain && waiting::is_drained(connection, &request.take, now)?,
         next_due: next_due.map(|due| due.since(now)),
         settings: settings.filter(|settings: &Settings| settings.version != request.settings_seen),
     })

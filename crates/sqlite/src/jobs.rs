@@ -1,9 +1,12 @@
 //! Jobs: put in, looked at, cancelled, brought back, deleted.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use queuectl_core::id::JobId;
 use queuectl_core::job::{Job, NewJob};
 use queuectl_core::query::{Filter, Order, Page};
+use queuectl_core::queue::QueueName;
 use queuectl_core::state::{Event, Shown, State, transition};
 use queuectl_core::store::{
     Cancelled, Count, Deleted, EditOne, Edited, Inserted, Jobs, Retried, RetryScope, Selection, StoreResult,
@@ -212,48 +215,35 @@ fn conditions(filter: &Filter, now: Timestamp) -> (Vec<String>, Vec<Value>) {
 fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure> {
     let mut statement = connection.prepare_cached(
         "-- counts_get
-         SELECT queue, state, retrying, sum(n) FROM counts WHERE n > 0 GROUP BY queue, state, retrying",
+         SELECT queue, state, retrying, sum(n), coalesce(sum(n) FILTER (WHERE ready = 1), 0)
+         FROM counts WHERE n > 0 GROUP BY queue, state, retrying",
     )?;
-    let rows: Vec<(String, String, bool, i64)> = statement
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-        .collect::<Result<_, _>>()?;
     let mut due = connection.prepare_cached(
         "-- counts_due
-         SELECT count(*) FROM job
+         SELECT count(*) FROM job INDEXED BY job_retrying
          WHERE state = 'pending' AND ready = 0 AND queue = ? AND due_at <= ? AND retrying = 1",
     )?;
-    let mut counts: Vec<Count> = Vec::new();
-    let mut add = |queue: &str, shown: Shown, jobs: i64| -> Result<(), Failure> {
-        let queue = queue_name(queue.to_owned())?;
-        match counts.iter_mut().find(|count| count.queue == queue && count.shown == shown) {
-            Some(count) => count.jobs += jobs as u64,
-            None if jobs > 0 => counts.push(Count { queue, shown, jobs: jobs as u64 }),
-            None => {}
-        }
-        Ok(())
-    };
-    for (queue, state, retrying, n) in rows {
+    let hidden = hidden(connection)?;
+    let mut counts: BTreeMap<(QueueName, Shown), i64> = BTreeMap::new();
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, state, retrying): (String, String, bool) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (n, ready): (i64, i64) = (row.get(3)?, row.get(4)?);
         let state = State::parse(&state).ok_or_else(|| damaged(format!("unknown state `{state}`")))?;
+        let queue = queue_name(name)?;
         if state == State::Pending && retrying {
             // Of those that wait for a retry, the ones that nobody has promoted yet but that are due show as pending;
             // promoted ones are not retrying any more as far as people are concerned.
-            let ready: i64 = connection.query_row(
-                "-- counts_ready
-                 SELECT coalesce(sum(n), 0) FROM counts
-                 WHERE queue = ? AND state = 'pending' AND retrying = 1 AND ready = 1",
-                [&queue],
-                |row| row.get(0),
-            )?;
-            let late: i64 = due.query_row((&queue, now.millis()), |row| row.get(0))?;
-            add(&queue, Shown::Failed, n - ready - late)?;
-            add(&queue, Shown::Pending, ready + late)?;
+            let late: i64 = due.query_row((queue.as_str(), now.millis()), |row| row.get(0))?;
+            *counts.entry((queue.clone(), Shown::Failed)).or_default() += n - ready - late;
+            *counts.entry((queue, Shown::Pending)).or_default() += ready + late;
         } else {
-            let hidden = if state == State::Pending { hidden(connection, &queue)? } else { 0 };
-            add(&queue, state.shown(false, now, now), n - hidden)?;
+            let hidden = hidden.get(queue.as_str()).filter(|_| state == State::Pending);
+            *counts.entry((queue, state.shown(false, now, now))).or_default() += n - hidden.unwrap_or(&0);
         }
     }
-    counts.sort_by(|a, b| (&a.queue, a.shown).cmp(&(&b.queue, b.shown)));
-    Ok(counts)
+    let counted = counts.into_iter().filter(|(_, jobs)| *jobs > 0);
+    Ok(counted.map(|((queue, shown), jobs)| Count { queue, shown, jobs: jobs as u64 }).collect())
 }
 
 fn cancel(connection: &Connection, id: &JobId, now: Timestamp) -> Result<Cancelled, Failure> {

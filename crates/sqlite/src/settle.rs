@@ -1,22 +1,25 @@
 //! Settling: a patch lands on the job that its claim fences, with the attempt's row and what it printed.
 
-use queuectl_core::job::Job;
+use queuectl_core::claim::ClaimToken;
 use queuectl_core::outcome::{Output, OutputBody, Stream};
 use queuectl_core::settle::Patch;
 use queuectl_core::state::{Event, State, transition};
-use queuectl_core::store::{Settle, Settled};
+use queuectl_core::store::Settle;
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::failure::{Failure, damaged};
 use crate::insert::Inserter;
-use crate::rows::{JOB_COLUMNS, RawJob, raw_job};
 
-/// Settles one outcome, if its claim still holds.
-pub fn settle_one(connection: &Connection, settle: &Settle, now: Timestamp) -> Result<Settled, Failure> {
-    let Some(job) = held_by(connection, settle)? else { return Ok(Settled::Lost) };
+/// Settles one outcome; the queue of its job, or `None` if the claim does not hold any more.
+pub fn settle_one(
+    connection: &Connection,
+    settle: &Settle,
+    now: Timestamp,
+) -> Result<Option<String>, Failure> {
+    let Some(job) = find_claim(connection, settle.claim)? else { return Ok(None) };
     // Refused before anything else looks at it: the patch comes from outside.
-    transition(job.state, settle.patch.event).map_err(|e| damaged(e.to_string()))?;
+    transition(State::Processing, settle.patch.event).map_err(|e| damaged(e.to_string()))?;
     let patch = settle.patch.clone().landing(job.cancel_requested);
     let ended_at = now.before(settle.attempt.ended_ago);
     apply(connection, &job, &patch, Some(settle), ended_at, now)?;
@@ -27,65 +30,81 @@ pub fn settle_one(connection: &Connection, settle: &Settle, now: Timestamp) -> R
             inserter.insert(job)?;
         }
     }
-    Ok(Settled::Done)
+    Ok(Some(job.queue))
 }
 
-/// Gives a claim back of which nothing started; false if it does not hold any more.
+/// Gives a claim back of which nothing started; the queue of its job, or `None` if it does not hold any more.
 pub fn release_one(
     connection: &Connection,
-    claim: queuectl_core::claim::ClaimToken,
+    claim: ClaimToken,
     now: Timestamp,
-) -> Result<bool, Failure> {
-    let Some(job) = find_claim(connection, claim)? else { return Ok(false) };
+) -> Result<Option<String>, Failure> {
+    let Some(job) = find_claim(connection, claim)? else { return Ok(None) };
     let patch = Patch::release().landing(job.cancel_requested);
     apply(connection, &job, &patch, None, now, now)?;
-    Ok(true)
+    Ok(Some(job.queue))
 }
 
-fn held_by(connection: &Connection, settle: &Settle) -> Result<Option<Job>, Failure> {
-    find_claim(connection, settle.claim)
+/// What a settle needs to know of the job that its claim holds.
+struct HeldJob {
+    seq: i64,
+    queue: String,
+    due_at: Timestamp,
+    attempts: u32,
+    runs: u32,
+    interruptions: u32,
+    cancel_requested: bool,
+    worker: Option<String>,
+    started_at: Option<Timestamp>,
 }
 
 /// The fence: the job that is processing under exactly this claim.
-fn find_claim(
-    connection: &Connection,
-    claim: queuectl_core::claim::ClaimToken,
-) -> Result<Option<Job>, Failure> {
-    let mut statement = connection.prepare_cached(&format!(
+fn find_claim(connection: &Connection, claim: ClaimToken) -> Result<Option<HeldJob>, Failure> {
+    let mut statement = connection.prepare_cached(
         "-- settle_fence
-         SELECT {JOB_COLUMNS} FROM job WHERE claim = ? AND incarnation = ? AND state = 'processing'"
-    ))?;
-    let raw = statement.query_row((claim.number as i64, claim.incarnation.0 as i64), raw_job).optional()?;
-    raw.map(RawJob::job).transpose()
+         SELECT seq, queue, due_at, attempts, runs, interruptions, cancel_requested, worker, started_at
+         FROM job WHERE claim = ? AND incarnation = ? AND state = 'processing'",
+    )?;
+    let held = statement.query_row((claim.number as i64, claim.incarnation.0 as i64), |row| {
+        Ok(HeldJob {
+            seq: row.get(0)?,
+            queue: row.get(1)?,
+            due_at: Timestamp::from_millis(row.get(2)?),
+            attempts: row.get(3)?,
+            runs: row.get(4)?,
+            interruptions: row.get(5)?,
+            cancel_requested: row.get(6)?,
+            worker: row.get(7)?,
+            started_at: row.get::<_, Option<i64>>(8)?.map(Timestamp::from_millis),
+        })
+    });
+    Ok(held.optional()?)
 }
 
 /// Writes a landed patch into the job's row. `settle` is none for a release, of which no attempt is recorded.
 fn apply(
     connection: &Connection,
-    job: &Job,
+    job: &HeldJob,
     patch: &Patch,
     settle: Option<&Settle>,
     ended_at: Timestamp,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let to = transition(job.state, patch.event).map_err(|e| damaged(e.to_string()))?;
+    let to = transition(State::Processing, patch.event).map_err(|e| damaged(e.to_string()))?;
     let due_at = patch.delay.map_or(job.due_at, |delay| ended_at.after(delay));
     let ready = to == State::Pending && due_at <= now;
     let started_at = match settle {
         None => None,
         Some(settle) => settle.attempt.started_ago.map(|ago| now.before(ago)).or(job.started_at),
     };
-    // A success clears the last error; what neither failed nor succeeded says nothing about it.
-    let keeps_error = settle.is_none();
-    let last_error = if keeps_error { job.last_error.clone() } else { patch.last_error.clone() };
-    let exit_code = if keeps_error { job.exit_code } else { patch.exit_code };
     connection
         .prepare_cached(
             "-- settle_apply
              UPDATE job SET state = ?1, ready = ?2, retrying = ?3, due_at = ?4, attempts = ?5, runs = ?6,
                             interruptions = ?7, cancel_requested = 0, incarnation = NULL, claim = NULL, owner = NULL,
-                            updated_at = ?8, started_at = ?9, completed_at = ?10, last_error = ?11, exit_code = ?12
-             WHERE seq = ?13",
+                            updated_at = ?8, started_at = ?9, completed_at = ?10,
+                            last_error = iif(?11, last_error, ?12), exit_code = iif(?11, exit_code, ?13)
+             WHERE seq = ?14",
         )?
         .execute(rusqlite::params![
             to.as_str(),
@@ -98,8 +117,10 @@ fn apply(
             now.millis(),
             started_at.map(Timestamp::millis),
             to.is_terminal().then(|| ended_at.millis()),
-            last_error,
-            exit_code,
+            // A success clears the last error; a release says nothing about it.
+            settle.is_none(),
+            patch.last_error,
+            patch.exit_code,
             job.seq,
         ])?;
     Ok(())
@@ -107,7 +128,7 @@ fn apply(
 
 fn insert_attempt(
     connection: &Connection,
-    job: &Job,
+    job: &HeldJob,
     settle: &Settle,
     patch: &Patch,
     ended_at: Timestamp,

@@ -84,7 +84,7 @@ fn ended(
 fn open(connection: &Connection, since: Timestamp, queue: Option<&str>) -> Result<Vec<Ran>, Failure> {
     let mut statement = connection.prepare_cached(&format!(
         "-- stats_open
-         SELECT {COLUMNS} FROM job INDEXED BY job_due JOIN attempt ON attempt.job = job.seq
+         SELECT {COLUMNS} FROM job INDEXED BY job_retrying JOIN attempt ON attempt.job = job.seq
          WHERE job.state = 'pending' AND job.ready = 0 AND job.retrying = 1
            AND attempt.ended_at >= :since AND (:queue IS NULL OR job.queue = :queue)
          UNION ALL

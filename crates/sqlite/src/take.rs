@@ -1,209 +1,35 @@
-//! What a worker could take: the queues open to it, what is due in them, and the claims themselves.
-//!
-//! Claim order lives here alone: priority (higher first), then due time, then age, over all open queues together.
-
-use std::cmp::Reverse;
+//! The claims themselves: each gets the next number of the store's counter, once its job is seen to be what was
+//! enqueued. `line.rs` tells whose turn it is.
 
 use queuectl_core::id::JobId;
-use queuectl_core::limits::PROMOTE_MAX;
-use queuectl_core::settings::find_key;
 use queuectl_core::state::{Event, State, transition};
 use queuectl_core::store::{Claim, ExchangeRequest, Take};
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use tracing::error;
 
-use crate::batches;
 use crate::digest::{ALTERED, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::{Failure, damaged};
+use crate::lanes::Lanes;
+use crate::line;
 use crate::rows::token;
-use crate::settings::load_setting;
 
-/// A queue with waiting jobs that is not paused and that the worker takes.
-#[derive(Debug)]
-pub struct OpenQueue {
-    name: String,
-    ready: i64,
-    /// Waiting for their time: delayed or backing off.
-    waiting: i64,
-    retrying: i64,
-    /// How many more may run under its `max-running`.
-    room: usize,
-}
-
-impl OpenQueue {
-    /// Whether jobs wait here for room under a limit that was used up before so many runs ended.
-    pub fn has_new_room(&self, ended: usize) -> bool {
-        self.ready > 0 && (1..=ended).contains(&self.room)
-    }
-}
-
-/// The open queues that have anything waiting.
-pub fn open_queues(connection: &Connection, take: &Take) -> Result<Vec<OpenQueue>, Failure> {
-    let mut statement = connection.prepare_cached(
-        "-- take_open_queues
-         SELECT counts.queue,
-                sum(n) FILTER (WHERE state = 'pending' AND ready = 1),
-                sum(n) FILTER (WHERE state = 'pending' AND ready = 0),
-                sum(n) FILTER (WHERE state = 'pending' AND retrying = 1),
-                sum(n) FILTER (WHERE state = 'processing')
-         FROM counts JOIN queue ON queue.name = counts.queue
-         WHERE n > 0 AND queue.paused = 0 GROUP BY counts.queue",
-    )?;
-    let number = |n: Option<i64>| n.unwrap_or(0);
-    let rows: Vec<(OpenQueue, i64)> = statement
-        .query_map([], |row| {
-            let queue = OpenQueue {
-                name: row.get(0)?,
-                ready: number(row.get(1)?),
-                waiting: number(row.get(2)?),
-                retrying: number(row.get(3)?),
-                room: usize::MAX,
-            };
-            Ok((queue, number(row.get(4)?)))
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut queues = Vec::new();
-    for (mut queue, running) in rows {
-        let taken = take.queues.is_empty() || take.queues.iter().any(|name| name.as_str() == queue.name);
-        if !taken || queue.ready + queue.waiting == 0 {
-            continue;
-        }
-        let key = find_key("max-running").expect("a key of the table");
-        let limit =
-            load_setting(connection, &queue.name, key)?.and_then(|text| text.trim().parse::<i64>().ok());
-        if let Some(limit) = limit.filter(|limit| *limit > 0) {
-            queue.room = usize::try_from(limit - running).unwrap_or(0);
-        }
-        queues.push(queue);
-    }
-    Ok(queues)
-}
-
-/// The earliest time that a job which the worker takes waits for.
-pub fn next_due(
-    connection: &Connection,
-    take: &Take,
-    queues: &[OpenQueue],
-) -> Result<Option<Timestamp>, Failure> {
-    if let Some(id) = &take.only {
-        let due: Option<i64> = connection
-            .prepare_cached(
-                "-- take_only_due
-                 SELECT due_at FROM job WHERE id = ? AND state = 'pending' AND ready = 0 AND due_at < 1152921504606846976",
-            )?
-            .query_row([id.as_str()], |row| row.get(0))
-            .optional()?;
-        return Ok(due.map(Timestamp::from_millis));
-    }
-    let mut statement = connection.prepare_cached(
-        "-- take_next_due
-         SELECT due_at FROM job INDEXED BY job_due
-         WHERE state = 'pending' AND ready = 0 AND queue = ?1 AND due_at < 1152921504606846976
-           AND (?2 = '' OR instr(char(10) || ?2 || char(10), char(10) || kind || char(10)))
-         ORDER BY due_at LIMIT 1",
-    )?;
-    let kinds = take.kinds.join("\n");
-    let mut earliest: Option<Timestamp> = None;
-    for queue in queues.iter().filter(|queue| queue.waiting > 0) {
-        let due: Option<i64> = statement.query_row((&queue.name, &kinds), |row| row.get(0)).optional()?;
-        let due = due.map(Timestamp::from_millis);
-        earliest = [earliest, due].into_iter().flatten().min();
-    }
-    Ok(earliest)
-}
-
-/// Nothing of the worker's kinds is ready, backing off or due in these queues.
-pub fn is_drained(
-    connection: &Connection,
-    take: &Take,
-    queues: &[OpenQueue],
-    now: Timestamp,
-) -> Result<bool, Failure> {
-    if !queues.is_empty() && !batches::opened(connection)?.is_empty() {
-        return Ok(false);
-    }
-    let kinds = take.kinds.join("\n");
-    // Each question is asked only where the counts say that it may have an answer: without a retry among them, a
-    // million delayed jobs cost nothing.
-    let any = |sql: &str, queue: &OpenQueue| -> Result<bool, Failure> {
-        let mut statement = connection.prepare_cached(sql)?;
-        Ok(statement.query_row((&queue.name, &kinds, now.millis()), |row| row.get(0))?)
-    };
-    for queue in queues {
-        let left = (queue.ready > 0 && any(ANY_READY, queue)?)
-            || (queue.waiting > 0 && any(ANY_DUE, queue)?)
-            || (queue.retrying > 0 && any(ANY_RETRYING, queue)?);
-        if left {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-const ANY_READY: &str = "-- take_any_ready
-    SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_ready WHERE ready = 1 AND queue = ?1 AND ?3
-      AND (?2 = '' OR instr(char(10) || ?2 || char(10), char(10) || kind || char(10))))";
-const ANY_DUE: &str = "-- take_any_due
-    SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_due
-      WHERE state = 'pending' AND ready = 0 AND queue = ?1 AND due_at <= ?3
-      AND (?2 = '' OR instr(char(10) || ?2 || char(10), char(10) || kind || char(10))))";
-const ANY_RETRYING: &str = "-- take_any_retrying
-    SELECT EXISTS (SELECT 1 FROM job INDEXED BY job_due
-      WHERE state = 'pending' AND ready = 0 AND queue = ?1 AND retrying = 1 AND ?3
-      AND (?2 = '' OR instr(char(10) || ?2 || char(10), char(10) || kind || char(10))))";
-
-/// A claim would find something, or something is due to be promoted.
-pub fn has_work(queues: &[OpenQueue], next_due: Option<Timestamp>, now: Timestamp) -> bool {
-    let claimable = queues.iter().any(|queue| queue.ready > 0 && queue.room > 0);
-    claimable || next_due.is_some_and(|due| due <= now)
-}
-
-/// Marks due jobs as ready, a bounded number; returns how many.
-pub fn promote(connection: &Connection, queues: &[OpenQueue], now: Timestamp) -> Result<usize, Failure> {
-    let mut statement = connection.prepare_cached(
-        "-- take_promote
-         UPDATE job SET ready = 1 WHERE seq IN (
-           SELECT seq FROM job INDEXED BY job_due
-           WHERE state = 'pending' AND ready = 0 AND queue = ? AND due_at <= ? ORDER BY due_at LIMIT ?)",
-    )?;
-    let mut promoted = 0;
-    for queue in queues.iter().filter(|queue| queue.waiting > 0) {
-        promoted += statement.execute((&queue.name, now.millis(), (PROMOTE_MAX - promoted) as i64))?;
-        if promoted >= PROMOTE_MAX {
-            break;
-        }
-    }
-    Ok(promoted)
-}
-
-/// Claims up to `want` jobs of these queues.
-pub fn claim(
-    connection: &Connection,
-    request: &ExchangeRequest,
-    queues: &[OpenQueue],
-    now: Timestamp,
-) -> Result<Taken, Failure> {
-    if let Some(id) = &request.take.only {
-        let chosen: Vec<i64> = only(connection, id, queues, now)?.into_iter().take(request.want).collect();
-        return take_all(connection, request, &chosen, now);
-    }
-    let mut found = Vec::new();
-    for queue in queues {
-        found.extend(candidates(connection, queue, request)?);
-    }
-    found.sort_by_key(|one| (Reverse(one.priority), one.due_at, one.seq));
-    let chosen: Vec<i64> = found.iter().take(request.want).map(|one| one.seq).collect();
+/// Claims up to `want` jobs.
+pub fn claim(connection: &Connection, request: &ExchangeRequest, now: Timestamp) -> Result<Taken, Failure> {
+    let chosen = next(connection, &request.take, request.want, now)?;
     take_all(connection, request, &chosen, now)
 }
 
-/// The one job that the worker is bound to, if it can run now: it is due, and one of these queues has room for it.
-pub fn only(
-    connection: &Connection,
-    id: &JobId,
-    queues: &[OpenQueue],
-    now: Timestamp,
-) -> Result<Option<i64>, Failure> {
+/// The rows of the jobs that a worker would claim now.
+pub fn next(connection: &Connection, take: &Take, want: usize, now: Timestamp) -> Result<Vec<i64>, Failure> {
+    match &take.only {
+        Some(id) => Ok(only(connection, take, id, now)?.into_iter().take(want).collect()),
+        None => line::first(connection, take, want),
+    }
+}
+
+/// The one job that the worker is bound to, if it can run now: it is due, and its queue is open and has room for it.
+fn only(connection: &Connection, take: &Take, id: &JobId, now: Timestamp) -> Result<Option<i64>, Failure> {
     let found: Option<(i64, String)> = connection
         .prepare_cached(
             "-- take_only
@@ -211,35 +37,9 @@ pub fn only(
         )?
         .query_row((id.as_str(), now.millis()), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let has_room = |name: &str| queues.iter().any(|queue| queue.name == name && queue.room > 0);
-    Ok(found.filter(|(_, queue)| has_room(queue)).map(|(seq, _)| seq))
-}
-
-struct Candidate {
-    seq: i64,
-    priority: i32,
-    due_at: i64,
-}
-
-fn candidates(
-    connection: &Connection,
-    queue: &OpenQueue,
-    request: &ExchangeRequest,
-) -> Result<Vec<Candidate>, Failure> {
-    let kinds = request.take.kinds.join("\n");
-    let mut statement = connection.prepare_cached(
-        "-- take_candidates
-         SELECT seq, priority, due_at FROM job INDEXED BY job_ready
-         WHERE ready = 1 AND queue = ?1 AND (?2 = '' OR instr(char(10) || ?2 || char(10), char(10) || kind || char(10)))
-         ORDER BY priority DESC, due_at, seq LIMIT ?3",
-    )?;
-    let limit = request.want.min(queue.room) as i64;
-    let found = statement
-        .query_map((&queue.name, kinds, limit), |row| {
-            Ok(Candidate { seq: row.get(0)?, priority: row.get(1)?, due_at: row.get(2)? })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(found)
+    let Some((seq, queue)) = found else { return Ok(None) };
+    let room = *Lanes::new(connection, take).room(&queue)?;
+    Ok((room > 0).then_some(seq))
 }
 
 /// What a look for jobs came to.

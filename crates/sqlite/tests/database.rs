@@ -214,13 +214,21 @@ async fn claims_and_promotions_walk_their_partial_indexes() {
     let raw = Connection::open(&path).expect("there");
     for (sql, index) in [
         (
-            "SELECT seq FROM job WHERE ready = 1 AND queue = 'q' ORDER BY priority DESC, due_at, seq LIMIT 8",
+            "SELECT seq FROM job WHERE ready = 1 AND kind = 'k' ORDER BY priority DESC, due_at, seq LIMIT 8",
+            "job_first",
+        ),
+        (
+            "SELECT seq FROM job WHERE ready = 1 AND queue = 'q' AND kind = 'k'
+             ORDER BY priority DESC, due_at, seq LIMIT 8",
             "job_ready",
         ),
         (
-            "SELECT seq FROM job WHERE state = 'pending' AND ready = 0 AND queue = 'q' AND due_at <= 9 ORDER BY due_at",
+            "SELECT seq FROM job INDEXED BY job_due WHERE state = 'pending' AND ready = 0 AND due_at <= 9
+             ORDER BY due_at",
             "job_due",
         ),
+        ("SELECT name FROM queue WHERE paused = 1 ORDER BY name", "queue_paused"),
+        ("SELECT id FROM batch WHERE loader IS NOT NULL AND open = 1 ORDER BY id", "batch_loader"),
         ("SELECT seq FROM job WHERE claim = 5 AND incarnation = 1 AND state = 'processing'", "job_claim"),
     ] {
         let mut statement = raw.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("valid");

@@ -104,7 +104,8 @@ pub struct ExchangeReply {
     /// Nothing of the worker's kinds is ready, backing off or due in the unpaused queues that it takes. Always false
     /// unless asked.
     pub drained: bool,
-    /// How long until the next job that this worker could run is due, if one waits for its time.
+    /// How long until the next job that this worker could run is due, if one waits for its time; with many jobs of
+    /// others in front of it perhaps less: then it looks again.
     pub next_due: Option<Duration>,
     pub settings: Option<Settings>,
 }

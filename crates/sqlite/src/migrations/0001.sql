@@ -17,6 +17,8 @@ CREATE TABLE queue (
   paused INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX queue_paused ON queue (name) WHERE paused = 1;
+
 -- queue '' means: for all queues.
 CREATE TABLE setting (
   queue TEXT NOT NULL,
@@ -39,6 +41,8 @@ CREATE TABLE batch (
   loader     TEXT,
   created_at INTEGER NOT NULL
 ) STRICT;
+
+CREATE INDEX batch_loader ON batch (open, id) WHERE loader IS NOT NULL;
 
 CREATE TABLE job (
   -- Never given out twice, so that a page of a listing goes on where the last one ended.
@@ -77,9 +81,11 @@ CREATE TABLE job (
   CHECK ((claim IS NOT NULL) = (state = 'processing'))
 ) STRICT;
 
--- The order of claims: only ready jobs are looked at, whatever waits in front of them.
-CREATE INDEX job_ready ON job (queue, priority DESC, due_at, seq) WHERE ready = 1;
-CREATE INDEX job_due ON job (queue, due_at, retrying) WHERE state = 'pending' AND ready = 0;
+-- The order of claims, over all queues and in each: only ready jobs are looked at, whatever waits in front of them.
+CREATE INDEX job_first ON job (kind, priority DESC, due_at, seq, queue) WHERE ready = 1;
+CREATE INDEX job_ready ON job (queue, kind, priority DESC, due_at, seq) WHERE ready = 1;
+CREATE INDEX job_due ON job (due_at, queue, kind) WHERE state = 'pending' AND ready = 0;
+CREATE INDEX job_retrying ON job (queue, due_at, kind) WHERE state = 'pending' AND ready = 0 AND retrying = 1;
 CREATE INDEX job_claim ON job (claim) WHERE claim IS NOT NULL;
 CREATE INDEX job_cancel ON job (owner) WHERE cancel_requested = 1 AND state = 'processing';
 CREATE INDEX job_state ON job (state, seq);

@@ -118,14 +118,13 @@ impl Machine {
         let mut at = if self.news || !self.releases.is_empty() { 0 } else { self.next_look };
         if !self.settles.is_empty() {
             // With work claimed ahead the slots stay busy, so outcomes may wait a moment for company.
-            let busy = self.held.values().any(|held| matches!(held.phase, Phase::Waiting));
-            let delay = if busy { ms(limits::SETTLE_DELAY) } else { 0 };
+            let delay = if self.waiting() > 0 { ms(limits::SETTLE_DELAY) } else { 0 };
             at = at.min(self.settles_since + delay);
         }
         if !self.refused.is_empty() {
             at = at.min(self.refused_until);
         }
-        if self.capacity() > 0 {
+        if self.capacity() > 0 && !self.is_supplied() {
             let hungry_at = if self.more { 0 } else { self.next_due.unwrap_or(u64::MAX) };
             at = at.min(hungry_at.max(self.spawn_pause_until));
         }
@@ -184,6 +183,18 @@ impl Machine {
         let taken = self.held.values().filter(|held| !matches!(held.phase, Phase::Settling)).count();
         let ahead = self.prefetch.depth(self.identity.slots);
         (self.identity.slots + ahead).saturating_sub(taken + self.fostered)
+    }
+
+    /// The slots stay busy for a while by what is claimed ahead. Until half of it has gone, nothing is asked for by
+    /// itself: so one commit settles many and claims many, in place of one for each run that ends.
+    fn is_supplied(&self) -> bool {
+        let waiting = self.waiting();
+        waiting > 0 && 2 * waiting >= self.prefetch.depth(self.identity.slots)
+    }
+
+    /// Claimed ahead of a free slot.
+    fn waiting(&self) -> usize {
+        self.held.values().filter(|held| matches!(held.phase, Phase::Waiting)).count()
     }
 
     fn look_interval(&self) -> Duration {

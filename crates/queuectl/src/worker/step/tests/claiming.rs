@@ -85,6 +85,21 @@ fn an_outcome_waits_a_moment_for_company_while_work_is_at_hand() {
 }
 
 #[test]
+fn more_is_claimed_in_one_go_once_half_of_what_was_claimed_ahead_has_gone() {
+    let mut rig = Rig::new(1);
+    rig.learn(PREFETCH_RUNS_MIN);
+    let want = rig.step(Event::Rang).exchange.expect("it looks").want;
+    let claims: Vec<Claim> = (1..=want as u64).map(plain).collect();
+    rig.claims(&claims.iter().collect::<Vec<_>>());
+    let half = want.div_ceil(2);
+    for one in &claims[..half - 1] {
+        assert!(rig.ended(one, success()).exchange.is_none(), "there is enough to do");
+    }
+    let request = rig.ended(&claims[half - 1], success()).exchange.expect("half of it has gone");
+    assert_eq!((request.settles.len(), request.want), (half, half));
+}
+
+#[test]
 fn what_may_run_once_is_not_held_waiting() {
     let mut rig = Rig::new(1);
     rig.learn(PREFETCH_RUNS_MIN);

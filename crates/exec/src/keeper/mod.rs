@@ -1,7 +1,8 @@
 //! The keeper: the small process beside each worker that owns its children.
 //!
 //! One thread waits for everything: the worker's requests, followers, pipes, signals, deadlines. A second one only
-//! starts processes (see `unix`). Each fact is in the spool before the step that relies on it:
+//! starts processes (see `unix`). Each fact is in the spool before the step that relies on it; what one turn has come to
+//! is written with one call before anything of it is told, and an intent before its process is made:
 //!
 //! ```text
 //! Start -> intent -> spawn -> started -> Started ... output ... -> exit -> Exited -> Settled -> forgotten
@@ -246,7 +247,8 @@ impl Keeper {
     }
 
     /// Leaves nothing behind, except what somebody has yet to settle.
-    fn leave(self, lock: HeldLock) -> io::Result<()> {
+    fn leave(mut self, lock: HeldLock) -> io::Result<()> {
+        self.write_spool();
         remove_if_there(&self.options.run_dir.join(rundir::socket_name(&self.options.id)))?;
         rundir::unmark_orphan(&self.options.run_dir, &self.options.id)?;
         point!("keeper.leave.socket");

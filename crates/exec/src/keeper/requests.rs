@@ -118,6 +118,7 @@ impl Keeper {
 
     /// Ends a connection.
     fn hang_up(&mut self, serial: u64) {
+        self.write_spool();
         if let Some(mut peer) = self.peers.remove(&serial) {
             // A last word, such as which version would have been right.
             let _ = peer.flush(&self.poll);
@@ -160,6 +161,7 @@ impl Keeper {
 
     /// Writes what waits, and holds back a connection (and with the worker's, all output) that has too much waiting.
     pub(super) fn flush(&mut self) {
+        self.write_spool();
         let mut broken = Vec::new();
         for (&serial, peer) in &mut self.peers {
             peer.choked = peer.backlog() > KEEPER_BACKLOG_BYTES_MAX;
@@ -177,6 +179,13 @@ impl Keeper {
             self.pause_pipes();
         } else if self.paused && backlog < KEEPER_BACKLOG_BYTES_MAX / 2 {
             self.resume_pipes();
+        }
+    }
+
+    /// What is told to anybody is in the spool by then.
+    pub(super) fn write_spool(&mut self) {
+        if let Err(error) = self.journal.flush() {
+            self.log("cannot write the spool", &error);
         }
     }
 

@@ -103,7 +103,7 @@ impl Keeper {
             session: self.session,
             at_ms: now,
         });
-        if let Err(error) = self.journal.append(&record) {
+        if let Err(error) = self.journal.note(&record) {
             // The intent is there, and the mark finds its processes.
             self.log("cannot write the spool", &error);
         }
@@ -159,10 +159,10 @@ impl Keeper {
         self.report(record);
     }
 
-    /// An outcome is in the spool before anybody hears of it.
+    /// An outcome is in the spool before anybody hears of it: `flush` writes the spool before it sends.
     pub(super) fn report(&mut self, record: ExitRecord) {
         let record = SpoolRecord::Exit(record);
-        if let Err(error) = self.journal.append(&record) {
+        if let Err(error) = self.journal.note(&record) {
             // The worker can still settle it. If it dies before, the attempt counts as interrupted.
             self.log("cannot write the spool", &error);
         }

@@ -4,7 +4,7 @@ use super::Keeper;
 use super::attempt::Attempt;
 use super::poll::{Interest, Token};
 use super::program::{could_not_start, is_text_busy, no_pipes, plan};
-use crate::clock::now_boot_ms;
+use crate::clock::{now_boot_ms, now_boot_ticks};
 use crate::output::{Output, captured_nothing};
 use crate::procfs::process;
 use crate::protocol::{ClaimKey, End, Event, ExitRecord, Start, Stream, Usage};
@@ -30,6 +30,8 @@ enum NotSpawned {
 /// A process that runs, and our ends of its pipes.
 struct Spawned {
     pid: i32,
+    /// Clock ticks from boot to its start; 0 if it was gone too soon to tell.
+    start_ticks: u64,
     stdout: OwnedFd,
     stderr: OwnedFd,
 }
@@ -81,18 +83,17 @@ impl Keeper {
         for ours in [&stdout, &stderr] {
             rustix::fs::fcntl_setfl(ours, OFlags::NONBLOCK).map_err(no_pipes)?;
         }
+        let before = now_boot_ticks();
         let pid = self.spawner.spawn(plan).map_err(|failed| {
             let end = could_not_start(start, failed);
             if is_text_busy(failed) { NotSpawned::TextBusy(end) } else { NotSpawned::Failed(end) }
         })?;
-        Ok(Spawned { pid, stdout, stderr })
+        Ok(Spawned { pid, start_ticks: start_ticks(pid, before, now_boot_ticks()), stdout, stderr })
     }
 
     fn started(&mut self, start: &Start, spawned: Spawned) {
         let now = now_boot_ms();
-        let Spawned { pid, stdout, stderr } = spawned;
-        // It is there until it is reaped, dead or alive.
-        let start_ticks = process(pid).map_or(0, |process| process.id.start);
+        let Spawned { pid, start_ticks, stdout, stderr } = spawned;
         let record = SpoolRecord::Started(StartedRecord {
             claim: start.claim,
             pid,
@@ -170,4 +171,13 @@ impl Keeper {
             self.tell(&Event::Exited(Box::new(record)));
         }
     }
+}
+
+/// When a process started that was made between these two ticks. Within one, `/proc` need not be asked.
+fn start_ticks(pid: i32, before: u64, after: u64) -> u64 {
+    if before == after {
+        return before;
+    }
+    // It is there until it is reaped, dead or alive.
+    process(pid).map_or(0, |process| process.id.start)
 }

@@ -431,7 +431,7 @@ impl Machine {
 }
 
 /// One random value is enough for many: SplitMix64, with `at` steps between the first and this one.
-fn spread(random: u64, at: u64) -> u64 {
+pub fn spread(random: u64, at: u64) -> u64 {
     let mut mixed = random.wrapping_add(at.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

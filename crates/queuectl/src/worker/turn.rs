@@ -20,7 +20,7 @@ use super::recovery::Recovery;
 use super::settling::last_line;
 use super::signs::Signs;
 use super::start::Surroundings;
-use super::step::{Identity, Machine};
+use super::step::{Identity, Machine, spread};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -43,6 +43,9 @@ pub struct Turns {
     worker: String,
     machine: Machine,
     runner: Runner,
+    /// From the kernel, once: what is made of it spreads retries, and guards nothing.
+    seed: u64,
+    steps: u64,
     out_dir: PathBuf,
     link: Option<Link>,
     /// What the keeper said behind a number of exits that were taken together.
@@ -86,6 +89,8 @@ impl Turns {
             machine: Machine::new(identity, surroundings, settings),
             runner,
             out_dir: client_out_dir,
+            seed: draw(),
+            steps: 0,
             link: Some(link),
             behind: None,
             exchange: None,
@@ -153,7 +158,9 @@ impl Turns {
     /// One step; true if it was the last.
     fn turn(&mut self, event: Event) -> bool {
         let mut over = false;
-        for action in self.machine.step(event, now_boot_ms(), draw()) {
+        self.steps += 1;
+        let random = spread(self.seed, self.steps);
+        for action in self.machine.step(event, now_boot_ms(), random) {
             match action {
                 Action::Exchange(request) => {
                     let store = self.client.store.clone();

@@ -97,7 +97,7 @@ pub const KEYS: &[Key] = &[
     alias("default-timeout", Kind::OptionalSpan, "job-timeout", "job-timeout"),
     alias("stop-timeout-seconds", Kind::OptionalSpan, "stop-timeout", "stop-timeout"),
     key("recovery-timeout", Kind::Span, "", "no effect: a dead worker is noticed by its lock, at once"),
-    key("recovery-interval", Kind::Span, "", "no effect: recovery runs twice a second"),
+    key("recovery-interval", Kind::Span, "", "no effect: recovery runs at least once a second"),
     key("worker-timeout", Kind::Span, "", "no effect: a dead worker is noticed by its lock, at once"),
     key("heartbeat-interval", Kind::Span, "", "no effect: nobody needs a heartbeat"),
 ];

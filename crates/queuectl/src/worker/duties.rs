@@ -1,4 +1,5 @@
-//! Duties: what a worker does in the background. Adoption and recovery twice a second, retention once a minute.
+//! Duties: what a worker does in the background. Adoption and recovery on a beat of somewhat under a second, retention once
+//! a minute.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +18,11 @@ use super::recovery::Recovery;
 use crate::client::Client;
 
 /// Every so many passes of recovery the store's rows are looked through as well.
-const STORE_PASSES: u64 = 10;
+const STORE_PASSES: u64 = 25;
 /// Every so many passes the log of the database is looked at.
 const LOG_PASSES: u64 = 4;
 /// Every so many passes old jobs are deleted.
-const RETENTION_PASSES: u64 = 120;
+const RETENTION_PASSES: u64 = 75;
 /// Between two steps of long work: everybody else has his turn.
 const STEP_REST: Duration = Duration::from_millis(50);
 
@@ -30,6 +31,7 @@ pub struct Duties {
     task: JoinHandle<()>,
     stop: Arc<Notify>,
     nudge: Nudge,
+    beat: Beat,
     recovery: Recovery,
     household: Household,
 }
@@ -44,10 +46,22 @@ impl Nudge {
     }
 }
 
+/// Each pass of the duties, so that who wants to look around now and then does it in the same wake-up.
+#[derive(Clone, Default)]
+pub struct Beat(Arc<Notify>);
+
+impl Beat {
+    /// The next one, or one that nobody has waited for. Safe to drop and call again.
+    pub async fn next(&self) {
+        self.0.notified().await;
+    }
+}
+
 /// Starts the duties of one worker. `adopts`: it takes over keepers without a worker; those that are there now, before
 /// this returns.
 pub async fn spawn(client: Client, adopts: bool) -> Duties {
     let (stop, nudge) = (Arc::new(Notify::new()), Nudge(Arc::new(Notify::new())));
+    let beat = Beat::default();
     let (recovery, household) = (Recovery::new(client.clone()), Household::default());
     let mut fosters = JoinSet::new();
     if adopts {
@@ -61,8 +75,9 @@ pub async fn spawn(client: Client, adopts: bool) -> Duties {
         fosters,
         stop: stop.clone(),
         nudge: nudge.clone(),
+        beat: beat.clone(),
     };
-    Duties { task: tokio::spawn(attendant.attend()), stop, nudge, recovery, household }
+    Duties { task: tokio::spawn(attendant.attend()), stop, nudge, beat, recovery, household }
 }
 
 fn take_in(set: &mut JoinSet<()>, fosters: Vec<Foster>) {
@@ -74,6 +89,10 @@ fn take_in(set: &mut JoinSet<()>, fosters: Vec<Foster>) {
 impl Duties {
     pub fn nudge(&self) -> Nudge {
         self.nudge.clone()
+    }
+
+    pub fn beat(&self) -> Beat {
+        self.beat.clone()
     }
 
     pub fn recovery(&self) -> Recovery {
@@ -101,6 +120,7 @@ struct Attendant {
     fosters: JoinSet<()>,
     stop: Arc<Notify>,
     nudge: Nudge,
+    beat: Beat,
 }
 
 impl Attendant {
@@ -109,6 +129,7 @@ impl Attendant {
         let (mut more_old, mut more_dead) = (false, false);
         let mut log_watch = LogWatch::default();
         for pass in 0_u64.. {
+            self.beat.0.notify_one();
             self.look_after_the_dead(pass).await;
             let client = &self.client;
             if pass.is_multiple_of(LOG_PASSES) {
@@ -141,7 +162,7 @@ impl Attendant {
             take_in(&mut self.fosters, adopt_more(&self.client, &self.household).await);
         }
         while self.fosters.try_join_next().is_some() {}
-        self.recovery.recover_dead().await;
+        self.recovery.take_over().await;
         if pass.is_multiple_of(STORE_PASSES)
             && let Err(error) = self.recovery.recover_rows().await
         {

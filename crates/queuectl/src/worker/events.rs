@@ -10,6 +10,11 @@ use queuectl_exec::protocol::{Event as KeeperEvent, ExitRecord, Request};
 pub enum Event {
     /// Time has passed.
     Tick,
+    /// This process is awake for something else, and will be again at `next`, in milliseconds of the boot-time clock: a
+    /// look that would come between is taken now.
+    Beat {
+        next: u64,
+    },
     /// Someone rang: there may be news in the store.
     Rang,
     /// A keeper is up and takes orders.

@@ -41,18 +41,29 @@ impl Recovery {
     /// Takes over from every keeper and worker of this run directory that has died. What fails is logged and tried
     /// again with the next pass. False if somebody else is just doing it, so that jobs may come back.
     pub async fn recover_dead(&self) -> bool {
+        let run_dir = self.client.place().run_dir;
+        !self.take_over().await.iter().any(|keeper| is_being_recovered(&run_dir, keeper))
+    }
+
+    /// The same for a look that wakes nobody who lives. Returns the keepers whose locks are held: they live, or somebody
+    /// else is just doing it.
+    pub async fn take_over(&self) -> Vec<String> {
         let _gate = self.gate.lock().await;
-        let (client, mut all) = (&self.client, true);
+        let (client, mut held) = (&self.client, Vec::new());
         let entries = match rundir::list(&client.place().run_dir) {
             Ok(entries) => entries,
             Err(error) => {
                 warn!(%error, "cannot look for dead workers");
-                return true;
+                return held;
             }
         };
         for entry in entries {
             let result = match entry.kind {
-                Kind::Keeper => recover_keeper(client, &entry.id).await.map(|done| all &= done),
+                Kind::Keeper => recover_keeper(client, &entry.id).await.map(|done| {
+                    if !done {
+                        held.push(entry.id.clone());
+                    }
+                }),
                 Kind::Worker => bury_worker(client, &entry.id).await,
                 // Its batch is looked for in the store.
                 Kind::Loader => Ok(()),
@@ -61,7 +72,7 @@ impl Recovery {
                 warn!(id = %entry.id, %error, "cannot recover what a dead process left; trying again");
             }
         }
-        all
+        held
     }
 
     /// Looks through the store: claims of keepers that have no lock file at all, rows of workers that are not alive.
@@ -99,14 +110,17 @@ async fn bury_worker(client: &Client, id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// False if somebody else is just doing it.
+/// A keeper that lives listens; whoever holds a dead one's lock does not.
+fn is_being_recovered(run_dir: &Path, keeper: &str) -> bool {
+    rundir::connect(run_dir, keeper).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// False if its lock is held.
 async fn recover_keeper(client: &Client, id: &str) -> Result<bool, Error> {
     let run_dir = client.place().run_dir;
     let failed = |source| Error::File { doing: "take over from a keeper in", path: run_dir.clone(), source };
     let Some(estate) = try_take(&run_dir, id).map_err(failed)? else {
-        // A keeper that lives listens; whoever holds a dead one's lock does not.
-        let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-        return Ok(!rundir::connect(&run_dir, id).is_err_and(refused));
+        return Ok(false);
     };
     let claims = client.store.claims_of(id).await?;
     if !claims.is_empty() {

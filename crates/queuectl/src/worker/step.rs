@@ -143,6 +143,7 @@ impl Machine {
         let mut actions = Vec::new();
         match event {
             Event::Tick => {}
+            Event::Beat { next } => self.news |= self.is_at_rest() && self.next_look < next,
             Event::Rang => {
                 self.news = true;
                 self.more = true;
@@ -183,6 +184,12 @@ impl Machine {
         let patience = if self.is_waiting_for_the_store() { self.patience_ends() } else { u64::MAX };
         let at = self.exchange_at().min(patience);
         stale.map(|held| held.since + ms(limits::UNSTARTED_MAX)).fold(at, u64::min)
+    }
+
+    /// There is nothing to do and nothing to wait for but the slow look at the store.
+    pub fn is_at_rest(&self) -> bool {
+        let known = self.held.is_empty() && self.settles.is_empty() && self.refused.is_empty();
+        known && self.releases.is_empty() && self.in_flight.is_none() && self.exchange_at() == self.next_look
     }
 
     /// Attempts that were handed to the keeper and have not ended.

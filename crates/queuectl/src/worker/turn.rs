@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, SETTLES_MAX};
+use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, RECOVERY_INTERVAL, SETTLES_MAX};
 use queuectl_core::store::{ExchangeReply, Listener, StopMode, StoreError};
 use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord, Request};
 use queuectl_exec::{now_boot_ms, sync_output};
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use super::WorkerReport;
-use super::duties::Duties;
+use super::duties::{Beat, Duties};
 use super::events::{Action, Ended, Event, Report};
 use super::foster::Household;
 use super::link::{Link, Runner, Start, keeper_id};
@@ -28,6 +28,7 @@ use crate::error::Error;
 const SYNCING_MAX: usize = 1024;
 /// Of standard error, looked at for the last line, in bytes.
 const TAIL_BYTES: usize = 4096;
+const RECOVERY_INTERVAL_MS: u64 = RECOVERY_INTERVAL.as_millis() as u64;
 /// How long until a drained worker asks again whether somebody else has given back what a dead keeper ran.
 const HEIR_PAUSE: Duration = Duration::from_millis(20);
 /// Keepers that may die one after the other, without an attempt that ended between, before the worker gives up.
@@ -42,10 +43,10 @@ pub struct Turns {
     client: Client,
     worker: String,
     machine: Machine,
-    runner: Runner,
     /// From the kernel, once: what is made of it spreads retries, and guards nothing.
     seed: u64,
     steps: u64,
+    runner: Runner,
     out_dir: PathBuf,
     link: Option<Link>,
     /// What the keeper said behind a number of exits that were taken together.
@@ -59,6 +60,7 @@ pub struct Turns {
     /// Adopted attempts that run.
     fostered: watch::Receiver<usize>,
     nudge: super::duties::Nudge,
+    beat: Beat,
     recovery: Recovery,
     /// Since the last start a pass of recovery has found nothing more to do.
     confirmed: bool,
@@ -87,10 +89,10 @@ impl Turns {
             client,
             worker: identity.worker.clone(),
             machine: Machine::new(identity, surroundings, settings),
-            runner,
-            out_dir: client_out_dir,
             seed: draw(),
             steps: 0,
+            runner,
+            out_dir: client_out_dir,
             link: Some(link),
             behind: None,
             exchange: None,
@@ -100,6 +102,7 @@ impl Turns {
             household,
             fostered,
             nudge: duties.nudge(),
+            beat: duties.beat(),
             recovery: duties.recovery(),
             confirmed: false,
             deaths,
@@ -195,7 +198,10 @@ impl Turns {
         stop: &mut watch::Receiver<Option<StopMode>>,
     ) -> Event {
         let now = now_boot_ms();
-        let rest = self.machine.wake_at().saturating_sub(now).min(self.signs.rest_max(now)).min(60_000);
+        // The slow look comes with the duties' beat. Should that not come, it does not wait much longer.
+        let slack = if self.machine.is_at_rest() { RECOVERY_INTERVAL_MS } else { 0 };
+        let wake_at = self.machine.wake_at().saturating_add(slack);
+        let rest = wake_at.saturating_sub(now).min(self.signs.rest_max(now)).min(60_000);
         let rest = Duration::from_millis(rest);
         tokio::select! {
             biased;
@@ -225,6 +231,7 @@ impl Turns {
                 }
                 Event::Exchanged(reply)
             }
+            () = self.beat.next() => Event::Beat { next: now_boot_ms() + RECOVERY_INTERVAL_MS },
             rung = listener.wait(rest) => if rung { Event::Rang } else { Event::Tick },
         }
     }

@@ -135,6 +135,22 @@ fn it_asks_again_as_long_as_it_gets_all_it_wants() {
 }
 
 #[test]
+fn a_slow_look_is_taken_with_the_beat_before_it_and_no_other_is_hastened() {
+    let mut rig = Rig::new(1);
+    assert!(rig.machine.is_at_rest());
+    let look = rig.machine.wake_at();
+    assert!(rig.step(Event::Beat { next: look }).exchange.is_none(), "the next beat is early enough");
+    assert!(rig.step(Event::Beat { next: look + 1 }).exchange.is_some());
+    assert!(!rig.machine.is_at_rest(), "it waits for the reply");
+    rig.claims(&[&plain(1)]);
+    assert!(!rig.machine.is_at_rest());
+    assert!(
+        rig.step(Event::Beat { next: u64::MAX }).exchange.is_none(),
+        "what runs is looked after in its own time"
+    );
+}
+
+#[test]
 fn it_wakes_for_a_job_that_becomes_due() {
     let mut rig = Rig::new(1);
     rig.step(Event::Rang).exchange.expect("it looks");

@@ -1,5 +1,6 @@
 //! What a dead keeper left: its spool, read by whoever takes its lock.
 
+use crate::cgroup::CgroupName;
 use crate::protocol::{ClaimKey, ExitRecord};
 use crate::rundir::{HeldLock, Kind, socket_name, spool_name, try_lock_dead, unmark_orphan};
 use crate::spool::{SpoolDamage, SpoolEnding, SpoolRecord, StartedRecord, decode};
@@ -23,6 +24,8 @@ pub struct Estate {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Remains {
     pub claim: ClaimKey,
+    /// The control group that it ran in.
+    pub cgroup: Option<CgroupName>,
     pub started: Option<StartedRecord>,
     pub exit: Option<ExitRecord>,
 }
@@ -54,13 +57,14 @@ fn collect(records: Vec<SpoolRecord>) -> Vec<Remains> {
             continue;
         }
         let at = known.unwrap_or_else(|| {
-            all.push(Remains { claim, started: None, exit: None });
+            all.push(Remains { claim, cgroup: None, started: None, exit: None });
             all.len() - 1
         });
         match record {
             SpoolRecord::Started(started) => all[at].started = Some(started),
             SpoolRecord::Exit(exit) => all[at].exit = Some(exit),
-            SpoolRecord::Intent { .. } | SpoolRecord::Settled { .. } => {}
+            SpoolRecord::Intent { cgroup, .. } => all[at].cgroup = cgroup,
+            SpoolRecord::Settled { .. } => {}
         }
     }
     all
@@ -113,15 +117,15 @@ mod tests {
         write_spool(
             dir.path(),
             &[
-                SpoolRecord::Intent { claim: one },
-                SpoolRecord::Intent { claim: two },
+                SpoolRecord::Intent { claim: one, cgroup: None },
+                SpoolRecord::Intent { claim: two, cgroup: None },
                 SpoolRecord::Settled { claim: one },
             ],
         );
         assert!(try_take(dir.path(), "k").unwrap().is_none(), "its keeper lives");
         drop(lock);
         let estate = try_take(dir.path(), "k").unwrap().unwrap();
-        assert_eq!(estate.remains, [Remains { claim: two, started: None, exit: None }]);
+        assert_eq!(estate.remains, [Remains { claim: two, cgroup: None, started: None, exit: None }]);
         assert!(try_take(dir.path(), "k").unwrap().is_none(), "one heir at a time");
         estate.remove().unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -133,7 +137,10 @@ mod tests {
         drop(rundir::lock(dir.path(), Kind::Keeper, "k").unwrap());
         write_spool(
             dir.path(),
-            &[SpoolRecord::Intent { claim: claim(1) }, SpoolRecord::Intent { claim: claim(2) }],
+            &[
+                SpoolRecord::Intent { claim: claim(1), cgroup: None },
+                SpoolRecord::Intent { claim: claim(2), cgroup: None },
+            ],
         );
         let path = dir.path().join(spool_name("k"));
         let mut bytes = std::fs::read(&path).unwrap();

@@ -3,6 +3,7 @@
 //! A worker [`launch`]es a keeper and talks [`protocol`] with it in [`wire`] frames. The [`keeper`] owns the children.
 //! [`rundir`] says who is alive and what a dead keeper left ([`estate`]); [`sweep`] ends what outlived it.
 
+mod cgroup;
 pub mod clock;
 pub mod estate;
 pub mod frozen;
@@ -20,6 +21,7 @@ pub mod sweep;
 mod unix;
 pub mod wire;
 
+pub use cgroup::{CgroupName, end_cgroups, has_groups};
 pub use clock::now_boot_ms;
 pub use estate::{Estate, Remains, try_take};
 pub use keeper::{KeeperOptions, run};

@@ -1,11 +1,13 @@
 //! The spool: what a keeper's attempts have come to, in the order in which it became true.
 //!
 //! One append-only file of records: `u32` length of what follows, format version, CRC-32 of the body, postcard body
-//! (all little-endian). The keeper writes; whoever finds it dead reads. The format is frozen: enums grow at their end.
+//! (all little-endian). The keeper writes; whoever finds it dead reads. The format is frozen: enums grow at their end, and
+//! so do bodies, for whoever does not know what follows there does not read it.
 //!
 //! The end may be torn, by a crash in the middle of a write; what is before it counts. Damage anywhere else is
 //! reported, never skipped.
 
+use crate::cgroup::CgroupName;
 use crate::protocol::{ClaimKey, ExitRecord};
 use queuectl_core::limits::SPOOL_RECORD_BYTES_MAX;
 use serde::{Deserialize, Serialize};
@@ -20,6 +22,9 @@ pub enum SpoolRecord {
     /// The attempt is about to be started: from here on it may have run.
     Intent {
         claim: ClaimKey,
+        /// The control group that it is to run in; behind the rest of the body if there is one.
+        #[serde(skip)]
+        cgroup: Option<CgroupName>,
     },
     Started(StartedRecord),
     Exit(ExitRecord),
@@ -48,7 +53,7 @@ pub struct StartedRecord {
 impl SpoolRecord {
     pub fn claim(&self) -> ClaimKey {
         match self {
-            SpoolRecord::Intent { claim } | SpoolRecord::Settled { claim } => *claim,
+            SpoolRecord::Intent { claim, .. } | SpoolRecord::Settled { claim } => *claim,
             SpoolRecord::Started(started) => started.claim,
             SpoolRecord::Exit(exit) => exit.claim,
         }
@@ -58,6 +63,9 @@ impl SpoolRecord {
 /// The bytes of one record.
 pub fn encode(record: &SpoolRecord) -> Result<Vec<u8>, postcard::Error> {
     let mut bytes = postcard::to_extend(record, vec![0; LENGTH_BYTES + HEAD_BYTES])?;
+    if let SpoolRecord::Intent { cgroup: Some(cgroup), .. } = record {
+        bytes = postcard::to_extend(cgroup, bytes)?;
+    }
     let len = bytes.len() - LENGTH_BYTES;
     if len > SPOOL_RECORD_BYTES_MAX {
         return Err(postcard::Error::SerializeBufferFull);
@@ -144,7 +152,10 @@ fn decode_one(bytes: &[u8]) -> Result<(SpoolRecord, usize), Fault> {
     if head[0] != FORMAT_VERSION {
         return Err(Fault::Version(head[0]));
     }
-    let record = postcard::from_bytes(body).map_err(|_| Fault::Body)?;
+    let (mut record, more) = postcard::take_from_bytes(body).map_err(|_| Fault::Body)?;
+    if let SpoolRecord::Intent { cgroup, .. } = &mut record {
+        *cgroup = postcard::from_bytes(more).ok();
+    }
     Ok((record, LENGTH_BYTES + len))
 }
 
@@ -192,7 +203,7 @@ mod tests {
             at_ms: 5,
         };
         vec![
-            SpoolRecord::Intent { claim: claim(1) },
+            SpoolRecord::Intent { claim: claim(1), cgroup: None },
             SpoolRecord::Started(started),
             SpoolRecord::Exit(exit),
             SpoolRecord::Settled { claim: claim(1) },
@@ -240,5 +251,21 @@ mod tests {
             assert!(matches!(contents.ending, SpoolEnding::Damaged(_)), "byte {at}: {:?}", contents.ending);
             assert_eq!(contents.records, records()[..before], "byte {at}");
         }
+    }
+    #[test]
+    fn a_reader_who_knows_no_control_groups_reads_the_rest() {
+        /// As it was.
+        #[derive(Debug, PartialEq, Deserialize)]
+        enum Known {
+            Intent { claim: ClaimKey },
+        }
+        let cgroup = CgroupName { path: "/sys/fs/cgroup/q/slot-1".to_owned(), number: 77 };
+        let named = SpoolRecord::Intent { claim: claim(1), cgroup: Some(cgroup) };
+        let bytes = encode(&named).unwrap();
+        assert_eq!(decode(&bytes).records, [named]);
+        let body = &bytes[LENGTH_BYTES + HEAD_BYTES..];
+        assert_eq!(postcard::from_bytes::<Known>(body).unwrap(), Known::Intent { claim: claim(1) });
+        let plain = SpoolRecord::Intent { claim: claim(1), cgroup: None };
+        assert_eq!(decode(&encode(&plain).unwrap()).records, [plain]);
     }
 }

@@ -3,8 +3,9 @@
 use super::Keeper;
 use super::attempt::{Attempt, Ending, Phase};
 use super::tree::{Census, Root, Unmarked};
+use crate::cgroup::{Cgroup, State};
 use crate::clock::now_boot_ms;
-use crate::procfs::{Process, Signalled, signal};
+use crate::procfs::{Process, ProcessId, Signalled, signal};
 use crate::protocol::{End, ExitRecord, Leftovers};
 use crate::unix::{ToGroup, orphans_alive, reap_any};
 use queuectl_points::point;
@@ -105,6 +106,12 @@ impl Keeper {
         {
             signal(process.id, what);
         }
+        // Last, so that what has just been found is told by itself, and all at once, for those who fork faster.
+        if what == Signal::KILL
+            && let Some(cgroup) = self.cgroups.of(attempt.claim)
+        {
+            cgroup.kill();
+        }
     }
 
     /// Kills what has outlived an attempt. True once nothing has.
@@ -114,10 +121,13 @@ impl Keeper {
         }
         let (members, unclear) = self.census_of(serial);
         let Some(attempt) = self.attempts.get_mut(&serial) else { return true };
+        let cgroup = self.cgroups.of(attempt.claim);
         let refused = &mut attempt.sweep.refused;
         let ours = |process: &&Process| !refused.contains(&process.id);
         let members: Vec<Process> = members.iter().filter(ours).copied().collect();
-        if members.is_empty() {
+        // Born since the census.
+        let unseen = cgroup.is_some_and(|cgroup| refused.is_empty() && cgroup.state() == State::Populated);
+        if members.is_empty() && !unseen {
             let may_be_ours = unclear && attempt.sweep.unclear_looks < UNCLEAR_LOOKS_MAX;
             if may_be_ours {
                 attempt.sweep.unclear_looks += 1;
@@ -129,10 +139,15 @@ impl Keeper {
         if attempt.is_in_grace() {
             return false;
         }
-        for process in &members {
-            match signal(process.id, Signal::KILL) {
-                Signalled::Sent => drop(attempt.sweep.killed.insert(process.id)),
-                Signalled::Refused => drop(attempt.sweep.refused.insert(process.id)),
+        let told: Vec<_> =
+            members.iter().map(|process| (process.id, signal(process.id, Signal::KILL))).collect();
+        // Also those who run as somebody else.
+        let reached = cgroup.map(|cgroup| (cgroup.pids(), cgroup.kill())).filter(|(_, all)| *all);
+        let is_reached = |id: ProcessId| reached.as_ref().is_some_and(|(pids, _)| pids.contains(&id.pid));
+        for (id, told) in told {
+            match told {
+                Signalled::Refused if !is_reached(id) => drop(attempt.sweep.refused.insert(id)),
+                Signalled::Sent | Signalled::Refused => drop(attempt.sweep.killed.insert(id)),
                 Signalled::Gone => {}
             }
         }
@@ -155,7 +170,8 @@ impl Keeper {
         let (Some(attempt), Ok(census)) = (self.attempts.get(&serial), Census::take()) else {
             return (Vec::new(), false);
         };
-        (census.members(attempt.root(), &roots, self.unmarked), census.is_unclear(&roots))
+        let pids = self.cgroups.of(attempt.claim).map(Cgroup::pids).unwrap_or_default();
+        (census.members(attempt.root(), &roots, self.unmarked, &pids), census.is_unclear(&roots))
     }
 
     /// Nothing of it runs any more: puts its output in order, and records and reports how it ended.

@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn intent(number: u64) -> SpoolRecord {
-        SpoolRecord::Intent { claim: claim(number) }
+        SpoolRecord::Intent { claim: claim(number), cgroup: None }
     }
 
     fn read(dir: &Path) -> SpoolContents {

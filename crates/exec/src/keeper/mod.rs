@@ -12,6 +12,7 @@
 //! killed at once and the spool stays for whoever takes the lock.
 
 mod attempt;
+mod cgroups;
 mod ending;
 mod follow;
 mod journal;
@@ -33,11 +34,12 @@ use crate::protocol::{ClaimKey, OnCrash};
 use crate::rundir::{self, HeldLock, Kind};
 use crate::unix::{FileLimit, SignalReader, Spawner, on_main_thread, reset_dispositions, take_stdin};
 use attempt::Attempt;
+use cgroups::Cgroups;
 use journal::Journal;
 use peer::Peer;
 use poll::{Interest, Poll, Token};
 use program::Common;
-use queuectl_core::limits::{KEEPER_TURN_MAX, PIPE_READ_BYTES};
+use queuectl_core::limits::{KEEPER_TURN_MAX, PIPE_READ_BYTES, PREFETCH_MAX, SLOTS_MAX};
 use queuectl_points::point;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
@@ -54,6 +56,9 @@ use tree::Unmarked;
 
 /// The serial number of the connection to the worker that started this keeper.
 const FIRST_WORKER: u64 = 0;
+
+/// Attempts that run at once, at most.
+const ATTEMPTS_MAX: usize = SLOTS_MAX + PREFETCH_MAX;
 
 /// What a keeper is told at its start.
 #[derive(Debug, Clone)]
@@ -86,6 +91,7 @@ pub fn run(options: KeeperOptions) -> io::Result<()> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let lock = rundir::lock(&options.run_dir, Kind::Keeper, &options.id)?;
     let mut keeper = Keeper::new(options, control, signals)?;
+    keeper.find_cgroups();
     point!("keeper.ready");
     while !keeper.is_done() {
         keeper.turn()?;
@@ -133,6 +139,7 @@ struct Keeper {
     attempts: BTreeMap<u64, Attempt>,
     by_claim: HashMap<ClaimKey, u64>,
     by_pid: HashMap<i32, u64>,
+    cgroups: Cgroups,
     /// Not started yet, because their programs are being written.
     waiting: BTreeMap<ClaimKey, Waiting>,
     /// Of peers and attempts; never used twice.
@@ -188,6 +195,7 @@ impl Keeper {
             attempts: BTreeMap::new(),
             by_claim: HashMap::new(),
             by_pid: HashMap::new(),
+            cgroups: Cgroups::default(),
             waiting: BTreeMap::new(),
             next_serial: FIRST_WORKER + 1,
             ended: HashMap::new(),
@@ -198,6 +206,14 @@ impl Keeper {
             busy: false,
             buffer: vec![0; PIPE_READ_BYTES],
         })
+    }
+
+    fn find_cgroups(&mut self) {
+        match Cgroups::find(&self.options.id) {
+            Ok(found) => self.cgroups = found,
+            // All works without them.
+            Err(error) => self.log("cannot use its control group", &error),
+        }
     }
 
     fn turn(&mut self) -> io::Result<()> {
@@ -252,6 +268,7 @@ impl Keeper {
         remove_if_there(&self.options.run_dir.join(rundir::socket_name(&self.options.id)))?;
         rundir::unmark_orphan(&self.options.run_dir, &self.options.id)?;
         point!("keeper.leave.socket");
+        self.cgroups.leave();
         if self.journal.is_empty() {
             self.journal.remove()?;
             point!("keeper.leave.spool");

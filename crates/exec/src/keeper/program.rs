@@ -1,5 +1,6 @@
 //! From an order to a plan for the spawner: the program's paths, the environment, standard input.
 
+use crate::cgroup::Cgroup;
 use crate::protocol::{End, Start};
 use crate::unix::{FileLimit, SpawnError, SpawnPlan, Step};
 use queuectl_core::claim::CLAIM_MARK;
@@ -26,6 +27,7 @@ pub(super) struct Common {
 pub(super) fn plan(
     start: &Start,
     common: &Common,
+    cgroup: Option<&Cgroup>,
     stdout: OwnedFd,
     stderr: OwnedFd,
 ) -> Result<SpawnPlan, End> {
@@ -46,6 +48,7 @@ pub(super) fn plan(
         stdin: stdin(start, common)?,
         stdout,
         stderr,
+        cgroup: cgroup.map(Cgroup::directory),
         umask: common.umask,
         files: common.files,
     })

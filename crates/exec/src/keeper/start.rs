@@ -1,24 +1,20 @@
 //! Starts an attempt.
 
-use super::Keeper;
 use super::attempt::Attempt;
 use super::poll::{Interest, Token};
 use super::program::{could_not_start, is_text_busy, no_pipes, plan};
+use super::{ATTEMPTS_MAX, Keeper};
 use crate::clock::{now_boot_ms, now_boot_ticks};
 use crate::output::{Output, captured_nothing};
 use crate::procfs::process;
 use crate::protocol::{ClaimKey, End, Event, ExitRecord, Start, Stream, Usage};
 use crate::spool::{SpoolRecord, StartedRecord};
 use crate::unix::Group;
-use queuectl_core::limits::{PREFETCH_MAX, SLOTS_MAX};
 use queuectl_points::point;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::OwnedFd;
-
-/// Attempts that run at once, at most.
-const ATTEMPTS_MAX: usize = SLOTS_MAX + PREFETCH_MAX;
 
 /// Why there is none.
 enum NotSpawned {
@@ -47,7 +43,12 @@ impl Keeper {
         if let Some(message) = self.reason_to_refuse() {
             return self.refuse(claim, End::CouldNotStart { message, ours: true });
         }
-        if let Err(error) = self.journal.append(&SpoolRecord::Intent { claim }) {
+        let cgroup = self.cgroups.take(claim, start.leftovers).unwrap_or_else(|error| {
+            // It can be told and ended without one.
+            self.log("cannot give an attempt a control group", &error);
+            None
+        });
+        if let Err(error) = self.journal.append(&SpoolRecord::Intent { claim, cgroup }) {
             let message = format!("cannot write the spool: {error}");
             return self.refuse(claim, End::CouldNotStart { message, ours: true });
         }
@@ -78,7 +79,9 @@ impl Keeper {
         let no_pipes = |errno| NotSpawned::Failed(no_pipes(errno));
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(no_pipes);
         let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe()?, pipe()?);
-        let plan = plan(start, &self.common, stdout_theirs, stderr_theirs).map_err(NotSpawned::Failed)?;
+        let cgroup = self.cgroups.of(start.claim);
+        let plan =
+            plan(start, &self.common, cgroup, stdout_theirs, stderr_theirs).map_err(NotSpawned::Failed)?;
         // Only our ends: a job need not cope with writes that would block.
         for ours in [&stdout, &stderr] {
             rustix::fs::fcntl_setfl(ours, OFlags::NONBLOCK).map_err(no_pipes)?;
@@ -168,6 +171,7 @@ impl Keeper {
             self.log("cannot write the spool", &error);
         }
         if let SpoolRecord::Exit(record) = record {
+            self.cgroups.give_back(record.claim);
             self.tell(&Event::Exited(Box::new(record)));
         }
     }

@@ -43,8 +43,14 @@ impl Census {
         Ok(Census { table, marks, keeper, session })
     }
 
-    /// The living processes of an attempt, its own included.
-    pub(super) fn members(&self, of: Root, all: &[Root], unmarked: Unmarked) -> Vec<Process> {
+    /// The living processes of an attempt, its own included. `listed`: those of its control group, if it has one.
+    pub(super) fn members(
+        &self,
+        of: Root,
+        all: &[Root],
+        unmarked: Unmarked,
+        listed: &HashSet<i32>,
+    ) -> Vec<Process> {
         // Once the leader is reaped, a process with its pid shows that the group is gone and its number was reused.
         let reused = of.exited && self.table.iter().any(|process| process.id.pid == of.pid);
         let in_group = |process: &Process| {
@@ -56,7 +62,10 @@ impl Census {
             .iter()
             .filter(|process| !process.dead)
             .filter(|process| {
-                is_own(process) || in_group(process) || self.is_orphan_of(process, of, all, unmarked)
+                is_own(process)
+                    || in_group(process)
+                    || listed.contains(&process.id.pid)
+                    || self.is_orphan_of(process, of, all, unmarked)
             })
             .map(|process| process.id)
             .collect();
@@ -116,8 +125,11 @@ mod tests {
 
     fn members(table: Vec<Process>, of: Root, all: &[Root], unmarked: Unmarked) -> Vec<i32> {
         let census = Census { table, marks: HashMap::new(), keeper: KEEPER, session: KEEPER };
-        let mut pids: Vec<i32> =
-            census.members(of, all, unmarked).iter().map(|process| process.id.pid - pid(0)).collect();
+        let mut pids: Vec<i32> = census
+            .members(of, all, unmarked, &HashSet::new())
+            .iter()
+            .map(|process| process.id.pid - pid(0))
+            .collect();
         pids.sort_unstable();
         pids
     }

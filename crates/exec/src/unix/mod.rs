@@ -5,6 +5,7 @@
 
 mod detach;
 mod group;
+mod into_cgroup;
 mod signals;
 mod spawn;
 mod wait;

@@ -4,10 +4,12 @@
 //! A thread of its own does this, see `orphans_alive`. It lives as long as the process, as the death signal needs: that
 //! one is sent when the *thread* that started the child ends.
 
+use super::into_cgroup::clone_into;
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -35,6 +37,8 @@ pub(crate) struct SpawnPlan {
     pub stdin: Arc<OwnedFd>,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
+    /// The directory of the control group to begin in; ours if there is none.
+    pub cgroup: Option<Arc<File>>,
     pub umask: u32,
     /// Set before exec; `None` leaves it as it is.
     pub files: Option<FileLimit>,
@@ -116,6 +120,11 @@ impl Stack {
         }
     }
 
+    /// Where it begins, and its length in bytes.
+    fn whole(&self) -> (*mut c_void, usize) {
+        (self.base, self.len)
+    }
+
     fn top(&self) -> *mut c_void {
         // SAFETY: one past the end of the mapping, where a stack that grows down begins.
         unsafe { self.base.byte_add(self.len) }
@@ -168,14 +177,11 @@ fn spawn(plan: &SpawnPlan, stack: &Stack) -> Result<i32, SpawnError> {
         parent: rustix::process::getpid().as_raw_nonzero().get(),
         failed: None,
     };
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: with CLONE_VFORK this thread sleeps until the child has executed or exited, so that everything `shared`
     // points to outlives the child's use of it and nobody else uses the stack. Descriptors, signal dispositions and
     // mask, umask and directory are the child's own copies.
-    let pid = unsafe { libc::clone(child, stack.top(), flags, (&raw mut shared).cast()) };
-    if pid < 0 {
-        return Err(SpawnError { step: Step::Clone, errno: last_errno() });
-    }
+    let cloned = unsafe { clone(plan, stack, (&raw mut shared).cast()) };
+    let pid = cloned.map_err(|errno| SpawnError { step: Step::Clone, errno })?;
     // SAFETY: the child wrote through the pointer, behind the compiler's back.
     match unsafe { ptr::read_volatile(&raw const shared.failed) } {
         None => Ok(pid),
@@ -185,6 +191,22 @@ fn spawn(plan: &SpawnPlan, stack: &Stack) -> Result<i32, SpawnError> {
             Err(SpawnError { step, errno: Errno::from_raw_os_error(errno) })
         }
     }
+}
+
+/// Makes the child, in its control group if it can be. It is one more hold on it, not the only one, so that for lack of it
+/// nothing is refused.
+unsafe fn clone(plan: &SpawnPlan, stack: &Stack, shared: *mut c_void) -> Result<i32, Errno> {
+    if let Some(cgroup) = &plan.cgroup {
+        // SAFETY: the caller's promise; `child` does not return.
+        match unsafe { clone_into(cgroup.as_fd(), child, shared, stack.whole()) } {
+            Err(errno) if errno != Errno::AGAIN && errno != Errno::NOMEM => {}
+            cloned => return cloned,
+        }
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the caller's promise.
+    let pid = unsafe { libc::clone(child, stack.top(), flags, shared) };
+    if pid < 0 { Err(last_errno()) } else { Ok(pid) }
 }
 
 fn last_errno() -> Errno {

@@ -15,7 +15,7 @@ use queuectl_core::settings::Settings;
 use queuectl_core::store::{Claim, ExchangeRequest, Settle, Settled, StoreResult, Take};
 use queuectl_exec::protocol::{ClaimKey, End, ExitRecord};
 use queuectl_exec::rundir::{self, Kind};
-use queuectl_exec::{Estate, Remains, now_boot_ms, sweep, try_take};
+use queuectl_exec::{Estate, Remains, end_cgroups, now_boot_ms, sweep, try_take};
 use queuectl_points::point;
 use tokio::sync::Mutex;
 use tracing::{error, info, warn};
@@ -209,13 +209,19 @@ async fn sweep_all(claims: &[Claim], remains: &HashMap<ClaimKey, &Remains>) -> R
     }
     let started: Vec<_> =
         open.iter().filter_map(|key| remains.get(key).and_then(|one| one.started.clone())).collect();
-    let swept = tokio::task::spawn_blocking(move || sweep(&open, &started)).await.map_err(broke_off)?;
-    let swept = swept.map_err(|source| Error::Keeper {
+    let cgroups: Vec<_> =
+        open.iter().filter_map(|key| remains.get(key).and_then(|one| one.cgroup.clone())).collect();
+    let sweep_both = move || {
+        let in_cgroups = end_cgroups(&cgroups)?;
+        Ok(in_cgroups + sweep(&open, &started)?.killed)
+    };
+    let swept = tokio::task::spawn_blocking(sweep_both).await.map_err(broke_off)?;
+    let killed = swept.map_err(|source| Error::Keeper {
         what: "died, and what it ran cannot be ended".to_owned(),
         source: Some(source),
     })?;
-    if swept.killed > 0 {
-        info!(killed = swept.killed, "killed what was left of interrupted jobs");
+    if killed > 0 {
+        info!(killed, "killed what was left of interrupted jobs");
     }
     Ok(())
 }
@@ -300,6 +306,7 @@ mod tests {
         let claim = claim(1, |_| {});
         let remains = |end: Option<End>| Remains {
             claim: claim.token.into(),
+            cgroup: None,
             started: None,
             exit: end.map(|end| *record(&claim, end, 1, 10)),
         };

@@ -90,8 +90,11 @@ fn frames() -> Vec<Vec<u8>> {
 
 fn spools() -> Vec<Vec<u8>> {
     let claim = ClaimKey { incarnation: 3, number: 1 };
-    let records =
-        [SpoolRecord::Intent { claim }, SpoolRecord::Settled { claim }, SpoolRecord::Intent { claim }];
+    let records = [
+        SpoolRecord::Intent { claim, cgroup: None },
+        SpoolRecord::Settled { claim },
+        SpoolRecord::Intent { claim, cgroup: None },
+    ];
     vec![records.iter().flat_map(|record| spool::encode(record).expect("small")).collect()]
 }
 

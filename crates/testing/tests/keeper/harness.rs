@@ -94,10 +94,15 @@ impl Kept {
     }
 
     pub fn with(on_crash: OnCrash) -> Kept {
+        Kept::by(Path::new(env!("CARGO_BIN_EXE_bare-keeper")), on_crash)
+    }
+
+    /// A keeper that this program becomes.
+    pub fn by(program: &Path, on_crash: OnCrash) -> Kept {
         let dir = tempfile::tempdir().unwrap();
         rundir::create_run_dir(&dir.path().join("run")).unwrap();
         let options = LaunchOptions {
-            program: PathBuf::from(env!("CARGO_BIN_EXE_bare-keeper")),
+            program: program.to_owned(),
             run_dir: dir.path().join("run"),
             out_dir: dir.path().join("out"),
             id: ID.to_owned(),

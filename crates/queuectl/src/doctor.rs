@@ -9,6 +9,7 @@ use std::time::Duration;
 use queuectl_core::limits::{CLOCK_SLACK, DISK_FREE_PROBLEM_BYTES, DISK_FREE_WARNING_BYTES};
 use queuectl_core::store::{StoreResult, WorkerRow};
 use queuectl_core::time::Timestamp;
+use queuectl_exec::has_groups;
 use queuectl_exec::rundir::{self, Kind};
 
 use crate::client::Client;
@@ -194,21 +195,35 @@ fn processes(run_dir: &Path, workers: &[WorkerRow], version: &str) -> Vec<Findin
             "any worker cleans up; `queuectl worker start --drain`",
         ));
     }
-    let keepers = rundir::list(run_dir).unwrap_or_default().into_iter().filter(|entry| {
-        entry.kind == Kind::Keeper && rundir::is_alive(run_dir, Kind::Keeper, &entry.id).unwrap_or(false)
-    });
-    for keeper in keepers.filter(|keeper| rundir::connect(run_dir, &keeper.id).is_err()) {
-        let message = format!("keeper {} is alive and cannot be reached on its socket", keeper.id);
-        findings.push(Finding::warning(
-            "unreachable",
-            message,
-            "its jobs go on, but nobody can follow them; restart its worker when it suits",
-        ));
-    }
+    findings.extend(keepers(run_dir));
     for worker in workers.iter().filter(|worker| worker.version != version) {
         let message = format!("worker {} is queuectl {}, this is {version}", worker.id, worker.version);
         findings.push(Finding::warning("worker_version", message, "restart it once its jobs allow"));
     }
+    findings
+}
+
+fn keepers(run_dir: &Path) -> Vec<Finding> {
+    let alive = rundir::list(run_dir).unwrap_or_default().into_iter().filter(|entry| {
+        entry.kind == Kind::Keeper && rundir::is_alive(run_dir, Kind::Keeper, &entry.id).unwrap_or(false)
+    });
+    let (mut findings, mut groups) = (Vec::new(), Vec::new());
+    for keeper in alive {
+        let Ok(connection) = rundir::connect(run_dir, &keeper.id) else {
+            let message = format!("keeper {} is alive and cannot be reached on its socket", keeper.id);
+            let hint = "its jobs go on, but nobody can follow them; restart its worker when it suits";
+            findings.push(Finding::warning("unreachable", message, hint));
+            continue;
+        };
+        groups.push(has_groups(&connection, &keeper.id));
+    }
+    let message = match (groups.contains(&true), groups.contains(&false)) {
+        (false, false) => return findings,
+        (true, false) => "jobs run in control groups of their own",
+        (false, true) => "jobs run without control groups of their own: none is delegated to the workers",
+        (true, true) => "the jobs of some workers run in control groups of their own, those of others do not",
+    };
+    findings.push(Finding::ok("cgroups", message.to_owned()));
     findings
 }
 

@@ -15,7 +15,7 @@ use crate::snapshot::faults_in;
 /// What a day acknowledges: jobs, and commands that change something else.
 pub const ACKNOWLEDGED: u64 = SINGLES + 2 * BULK + LATER + ORDERS;
 const SINGLES: u64 = 7;
-const BULK: u64 = 30;
+const BULK: u64 = 14;
 const LATER: u64 = 3;
 /// Settings, cancels, a deletion, retries, a prune, a stop.
 const ORDERS: u64 = 4 + 2 + 1 + 2 + 1 + 1;
@@ -101,6 +101,11 @@ impl Day {
     /// Where somebody died.
     pub fn deaths(&self) -> Vec<String> {
         self.files.iter().map(|file| self.house.read(file)).filter(|text| !text.is_empty()).collect()
+    }
+
+    /// What those told who were asked to tell of all their points.
+    pub fn told(&self) -> String {
+        self.deaths().join("\n")
     }
 
     fn enqueue_singly(&mut self, dice: &mut Dice) -> Result<(), String> {
@@ -304,8 +309,22 @@ impl Day {
                 return Err(format!("{id} should be {due}: {job:?}"));
             }
         }
+        let left = self.left_behind()?;
+        if !left.is_empty() {
+            return Err(format!("left in the run directory: {}", left.join(", ")));
+        }
         let found = faults_in(&self.house.database).map_err(|e| e.to_string())?;
         if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
+    }
+
+    /// What nobody has taken over of those who died.
+    fn left_behind(&self) -> Result<Vec<String>, String> {
+        let entries = fs::read_dir(self.house.run_dir()).map_err(|e| e.to_string())?;
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let of_somebody = |name: &String| {
+            ["worker-", "keeper-", "loader-"].iter().any(|beginning| name.starts_with(beginning))
+        };
+        Ok(names.filter(of_somebody).collect())
     }
 }
 

@@ -25,12 +25,14 @@ const ROLES: [&str; 4] = ["worker", "keeper", "worker+keeper", "keeper+worker"];
 /// How often the worker's side is struck in a day, if each time a worker has to be started again.
 const BLOWS_MAX: usize = 3;
 
-/// The points of a day in which nobody is killed.
+/// The points of days in which nobody, or one only, is killed.
 struct Reached {
     /// Of each command, with its number.
     commands: Vec<(usize, u64)>,
     worker: u64,
     keeper: u64,
+    /// What was told of the second worker and its keeper, after the first worker or both had died: a line for each point.
+    later: [String; 2],
 }
 
 fn run(plan: &Plan) -> Outcome {
@@ -66,25 +68,44 @@ fn run(plan: &Plan) -> Outcome {
     }
 }
 
-/// A day without deaths tells how many points each has.
+/// A day without deaths tells how many points each has, others which ones follow a death.
 fn rehearse(program: &Path, seed: u64) -> Result<Reached, String> {
-    let workers = [Blow { role: "any", at: 0 }].into();
-    let mut day = Day::new(program, Fate { command: None, workers })?;
-    let lived = day.live(&mut Dice::new(seed, "R1", u64::MAX));
-    lived.map_err(|why| day.house.told(&format!("the day without deaths: {why}")))?;
-    let mut points: BTreeMap<String, u64> = BTreeMap::new();
-    let texts = day.deaths();
-    for line in texts.iter().flat_map(|text| text.lines()) {
-        let (role, _) = line.split_once(' ').ok_or("a point was told without its role")?;
-        *points.entry(role.to_owned()).or_default() += 1;
-    }
+    let day = watch(program, seed, None)?;
+    let told = day.told();
+    let count = |role| kinds(&told, role).values().map(Vec::len).sum::<usize>() as u64;
+    let (worker, keeper) = (count("worker"), count("keeper"));
     let of_command = |number| {
         let points = day.house.read(&format!("command-{number}")).lines().count() as u64;
         (1..=points).map(move |at| (number, at))
     };
     let commands: Vec<(usize, u64)> = (0..day.commands).flat_map(of_command).collect();
-    let count = |role: &str| points.get(role).copied().ok_or(format!("no point of a {role} was reached"));
-    Ok(Reached { commands, worker: count("worker")?, keeper: count("keeper")? })
+    if worker == 0 || keeper == 0 || commands.is_empty() {
+        return Err(format!(
+            "points: {} of commands, {worker} of a worker, {keeper} of a keeper",
+            commands.len()
+        ));
+    }
+    let after = |role| watch(program, seed, Some(Blow { role, at: worker / 2 })).map(|day| day.told());
+    Ok(Reached { commands, worker, keeper, later: [after("worker")?, after("worker+keeper")?] })
+}
+
+/// A day that tells of all points, after this death, if there is one.
+fn watch(program: &Path, seed: u64, death: Option<Blow>) -> Result<Day, String> {
+    let workers = death.into_iter().chain([Blow { role: "any", at: 0 }]).collect();
+    let mut day = Day::new(program, Fate { command: None, workers })?;
+    let lived = day.live(&mut Dice::new(seed, "R1", u64::MAX));
+    lived.map_err(|why| day.house.told(&format!("the first day: {why}")))?;
+    Ok(day)
+}
+
+/// The points of a role by their names: which ones they are, from 1.
+fn kinds(told: &str, role: &str) -> BTreeMap<String, Vec<u64>> {
+    let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let names = told.lines().filter_map(|line| line.strip_prefix(role)?.strip_prefix(' '));
+    for (name, at) in names.zip(1..) {
+        kinds.entry(name.to_owned()).or_default().push(at);
+    }
+    kinds
 }
 
 /// The days are spread evenly over all points: of the commands one after the other, of each role of the worker's side from
@@ -98,9 +119,13 @@ fn fate(number: u64, days: u64, reached: &Reached, dice: &mut Dice) -> Fate {
     let mut workers = vec![Blow { role, at: at_first }];
     while workers.len() < BLOWS_MAX {
         let role = *dice.pick(&ROLES);
-        // Whoever comes after a death has most to do in the beginning.
-        let before = 1 + dice.below(points(role) as usize);
-        workers.push(Blow { role, at: 1 + dice.below(before) as u64 });
+        // Whoever comes after a death has rare things to do as well: each kind of point has the same chance.
+        let first = role.split('+').next().unwrap_or(role);
+        let told: &String = dice.pick(&reached.later[..]);
+        let kinds: Vec<Vec<u64>> = kinds(told, first).into_values().collect();
+        let Some(kind) = (!kinds.is_empty()).then(|| dice.pick(&kinds)) else { break };
+        let at = *dice.pick(kind);
+        workers.push(Blow { role, at });
     }
     Fate { command: Some((which, Blow { role: "cli", at })), workers: workers.into() }
 }

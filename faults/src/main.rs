@@ -104,7 +104,9 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         eprintln!("failed: {}, seed {}: {}", line.figure, line.seed, line.result);
     }
     if !failed.is_empty() {
-        crew::broken().iter().for_each(|line| eprintln!("{line}"));
+        for line in crew::broken() {
+            eprintln!("{line}");
+        }
     }
     Ok(failed.is_empty())
 }

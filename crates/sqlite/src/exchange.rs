@@ -102,10 +102,11 @@ pub fn exchange(
     now: Timestamp,
     rings: &mut Rings,
 ) -> Result<ExchangeReply, Failure> {
+    let held = settle_all(connection, &request.settles, now)?;
     let mut freed = Freed::default();
-    let mut settled = Vec::with_capacity(request.settles.len());
-    for settle in &request.settles {
-        settled.push(settle_alone(connection, settle, now, rings, &mut freed)?);
+    let mut settled = Vec::with_capacity(held.len());
+    for (settle, held) in request.settles.iter().zip(held) {
+        settled.push(tell(settle, held, rings, &mut freed));
     }
     for claim in &request.releases {
         if let Some(queue) = release_one(connection, *claim, now)? {
@@ -155,29 +156,76 @@ impl Freed {
     }
 }
 
-/// One settle in a savepoint of its own: what the store cannot take of it undoes nothing else.
-fn settle_alone(
+/// What became of a settle.
+enum Held {
+    /// It was settled, and its job is of this queue.
+    In(String),
+    Not,
+    /// The store cannot take it.
+    Refused(String),
+}
+
+/// The answer, and whom it concerns.
+fn tell(settle: &Settle, held: Held, rings: &mut Rings, freed: &mut Freed) -> Settled {
+    match held {
+        Held::In(queue) => {
+            freed.add(queue);
+            rings.outcome = true;
+            rings.work |= !settle.inserts.is_empty() || returns(settle);
+            Settled::Done
+        }
+        Held::Not => Settled::Lost,
+        Held::Refused(why) => Settled::Refused(why),
+    }
+}
+
+/// What the store cannot take of one settle undoes nothing else.
+fn settle_all(connection: &Connection, settles: &[Settle], now: Timestamp) -> Result<Vec<Held>, Failure> {
+    if let Some(held) = settle_together(connection, settles, now)? {
+        return Ok(held);
+    }
+    settles.iter().map(|settle| settle_alone(connection, settle, now)).collect()
+}
+
+/// All in one savepoint, which costs less than one for each. `None` if one of them fails, and then none was settled.
+fn settle_together(
     connection: &Connection,
-    settle: &Settle,
+    settles: &[Settle],
     now: Timestamp,
-    rings: &mut Rings,
-    freed: &mut Freed,
-) -> Result<Settled, Failure> {
+) -> Result<Option<Vec<Held>>, Failure> {
+    if settles.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    connection.execute_batch("SAVEPOINT settles")?;
+    let settled: Result<Vec<Option<String>>, Failure> =
+        settles.iter().map(|settle| settle_one(connection, settle, now)).collect();
+    match settled {
+        Ok(settled) => {
+            connection.execute_batch("RELEASE settles")?;
+            Ok(Some(settled.into_iter().map(|queue| queue.map_or(Held::Not, Held::In)).collect()))
+        }
+        // The whole transaction is gone with it: a full disk, for example.
+        Err(failure) if connection.is_autocommit() => Err(failure),
+        Err(_) => {
+            connection.execute_batch("ROLLBACK TO settles; RELEASE settles")?;
+            Ok(None)
+        }
+    }
+}
+
+/// One settle in a savepoint of its own.
+fn settle_alone(connection: &Connection, settle: &Settle, now: Timestamp) -> Result<Held, Failure> {
     connection.execute_batch("SAVEPOINT settle")?;
     match settle_one(connection, settle, now) {
         Ok(held) => {
             connection.execute_batch("RELEASE settle")?;
-            let Some(queue) = held else { return Ok(Settled::Lost) };
-            freed.add(queue);
-            rings.outcome = true;
-            rings.work |= !settle.inserts.is_empty() || returns(settle);
-            Ok(Settled::Done)
+            Ok(held.map_or(Held::Not, Held::In))
         }
         // The whole transaction is gone with it: a full disk, for example.
         Err(failure) if connection.is_autocommit() => Err(failure),
         Err(failure) => {
             connection.execute_batch("ROLLBACK TO settle; RELEASE settle")?;
-            Ok(Settled::Refused(failure.0.to_string()))
+            Ok(Held::Refused(failure.0.to_string()))
         }
     }
 }

@@ -25,8 +25,13 @@ use crate::{batches, lanes, line, take};
 impl Exchange for SqliteStore {
     async fn exchange(&self, request: ExchangeRequest) -> StoreResult<ExchangeReply> {
         if request.settles.is_empty() && request.releases.is_empty() {
-            let (peeked, clock) = (request.clone(), self.clock.clone());
-            let reply = self.readers.run(move |connection| peek(connection, &peeked, clock.now())).await?;
+            let glance = self.readers.glance(|connection| peek(connection, &request, self.clock.now()));
+            let reply = if let Some(reply) = glance {
+                reply
+            } else {
+                let (peeked, clock) = (request.clone(), self.clock.clone());
+                self.readers.run(move |connection| peek(connection, &peeked, clock.now())).await?
+            };
             if let Some(reply) = reply {
                 return Ok(reply);
             }

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 use crate::home::Home;
+use crate::open::wait_turn;
 
 /// Opens one more connection.
 pub type Opener = dyn Fn() -> StoreResult<Connection> + Send + Sync;
@@ -25,6 +26,24 @@ impl Readers {
     pub fn new(first: Connection, home: Home, open: Arc<Opener>) -> Readers {
         let idle = Arc::new(Mutex::new(vec![first]));
         Readers { open, home, idle, permits: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    /// Runs a closure on this thread, if that can be done without waiting for anybody: for a look so short that to wake
+    /// another thread costs more, of one who looks again and again. `None` where it cannot, or failed; [`Readers::run`]
+    /// then does it, or says why not.
+    pub fn glance<T>(&self, operation: impl FnOnce(&Connection) -> Result<T, Failure>) -> Option<T> {
+        let _permit = self.permits.try_acquire().ok()?;
+        let mut connection = self.idle.lock().expect("no panic while it is held").pop()?;
+        connection.busy_handler(None::<fn(i32) -> bool>).ok()?;
+        let looked = self.home.check().ok().and_then(|()| {
+            let transaction = connection.unchecked_transaction().ok()?;
+            let answer = operation(&connection).ok();
+            drop(transaction);
+            answer
+        });
+        connection.busy_handler(Some(wait_turn())).ok()?;
+        self.idle.lock().expect("no panic while it is held").push(connection);
+        looked
     }
 
     /// Runs a closure in one read transaction: it sees one state of the store.

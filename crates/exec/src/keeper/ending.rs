@@ -7,7 +7,7 @@ use crate::cgroup::{Cgroup, State};
 use crate::clock::now_boot_ms;
 use crate::procfs::{Process, ProcessId, Signalled, signal};
 use crate::protocol::{End, ExitRecord, Leftovers};
-use crate::unix::{ToGroup, orphans_alive, reap_any};
+use crate::unix::{ToGroup, reap_any};
 use queuectl_points::point;
 use rustix::process::Signal;
 
@@ -116,7 +116,7 @@ impl Keeper {
 
     /// Kills what has outlived an attempt. True once nothing has.
     fn clear_leftovers(&mut self, serial: u64, now: u64) -> bool {
-        if !orphans_alive() {
+        if !self.orphans.alive() {
             return true;
         }
         let (members, unclear) = self.census_of(serial);
@@ -183,7 +183,7 @@ impl Keeper {
             self.busy = true;
             return;
         }
-        if keep && orphans_alive() {
+        if keep && self.orphans.alive() {
             self.unmarked = Unmarked::Unknown;
         }
         let Some(attempt) = self.attempts.remove(&serial) else { return };

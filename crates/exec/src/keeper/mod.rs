@@ -1,7 +1,8 @@
 //! The keeper: the small process beside each worker that owns its children.
 //!
-//! One thread waits for everything: the worker's requests, followers, pipes, signals, deadlines. A second one only
-//! starts processes (see `unix`). Each fact is in the spool before the step that relies on it; what one turn has come to
+//! One thread does everything: it waits for the worker's requests, followers, pipes, signals, deadlines, and starts
+//! processes. It is not the first one of the process, to which the kernel gives orphans, so that those are told from the
+//! children that were started (see `unix`). Each fact is in the spool before the step that relies on it; what one turn has come to
 //! is written with one call before anything of it is told, and an intent before its process is made:
 //!
 //! ```text
@@ -32,7 +33,9 @@ use crate::machine::{boot_id, pid_namespace};
 use crate::output::{Output, OutputDir};
 use crate::protocol::{ClaimKey, OnCrash};
 use crate::rundir::{self, HeldLock, Kind};
-use crate::unix::{FileLimit, SignalReader, Spawner, on_main_thread, reset_dispositions, take_stdin};
+use crate::unix::{
+    FileLimit, Orphans, SignalReader, Spawner, on_main_thread, reset_dispositions, take_stdin,
+};
 use attempt::Attempt;
 use cgroups::Cgroups;
 use journal::Journal;
@@ -89,6 +92,13 @@ pub fn run(options: KeeperOptions) -> io::Result<()> {
     let _ = rustix::process::setsid();
     rustix::process::umask(Mode::from_raw_mode(0o077));
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let work =
+        std::thread::Builder::new().name("keeper".to_owned()).spawn(|| keep(options, control, signals))?;
+    // Nothing is left to be done here but to be there.
+    work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn keep(options: KeeperOptions, control: OwnedFd, signals: SignalReader) -> io::Result<()> {
     let lock = rundir::lock(&options.run_dir, Kind::Keeper, &options.id)?;
     let mut keeper = Keeper::new(options, control, signals)?;
     keeper.find_cgroups();
@@ -123,6 +133,7 @@ struct Keeper {
     /// When to accept connections again, after descriptors had run out.
     listen_again_at: Option<u64>,
     spawner: Spawner,
+    orphans: Orphans,
     journal: Journal,
     worker: Worker,
     /// The worker's connection.
@@ -184,7 +195,8 @@ impl Keeper {
             signals,
             listener,
             listen_again_at: None,
-            spawner: Spawner::start()?,
+            spawner: Spawner::new()?,
+            orphans: Orphans::of_first_thread(),
             worker: Worker::Here,
             control: FIRST_WORKER,
             guarded,

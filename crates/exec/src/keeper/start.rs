@@ -87,7 +87,7 @@ impl Keeper {
             rustix::fs::fcntl_setfl(ours, OFlags::NONBLOCK).map_err(no_pipes)?;
         }
         let before = now_boot_ticks();
-        let pid = self.spawner.spawn(plan).map_err(|failed| {
+        let pid = self.spawner.spawn(&plan).map_err(|failed| {
             let end = could_not_start(start, failed);
             if is_text_busy(failed) { NotSpawned::TextBusy(end) } else { NotSpawned::Failed(end) }
         })?;

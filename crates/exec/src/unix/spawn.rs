@@ -1,9 +1,10 @@
 //! Starts a process as `vfork` and `exec` do: the child borrows our memory, on a stack of its own, until it has become
 //! the program. So it says in plain memory what went wrong, and nothing is copied.
 //!
-//! A thread of its own does this, see `orphans_alive`. It lives as long as the process, as the death signal needs: that
-//! one is sent when the *thread* that started the child ends.
+//! Never the first thread of the process, see `Orphans`, and always the same one, which lives as long as the process, as
+//! the death signal needs: that one is sent when the *thread* that started the child ends.
 
+use super::detach::on_main_thread;
 use super::into_cgroup::clone_into;
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -12,7 +13,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// The child's stack, in bytes. It holds a few frames of system calls.
 const STACK_BYTES: usize = 64 * 1024;
@@ -63,32 +63,20 @@ pub(crate) struct SpawnError {
     pub errno: Errno,
 }
 
-/// The thread that starts processes, one at a time.
+/// Starts processes, one at a time, as children of the thread that calls it.
 pub(crate) struct Spawner {
-    plans: SyncSender<SpawnPlan>,
-    results: Receiver<Result<i32, SpawnError>>,
+    stack: Stack,
 }
 
 impl Spawner {
-    pub(crate) fn start() -> io::Result<Spawner> {
-        let (plans, incoming) = sync_channel::<SpawnPlan>(1);
-        let (outgoing, results) = sync_channel(1);
-        let stack = Stack::new()?;
-        std::thread::Builder::new().name("spawner".to_owned()).spawn(move || {
-            while let Ok(plan) = incoming.recv() {
-                if outgoing.send(spawn(&plan, &stack)).is_err() {
-                    return;
-                }
-            }
-        })?;
-        Ok(Spawner { plans, results })
+    pub(crate) fn new() -> io::Result<Spawner> {
+        Ok(Spawner { stack: Stack::new()? })
     }
 
     /// Runs the plan's program and returns its pid once it runs, or has failed to.
-    pub(crate) fn spawn(&self, plan: SpawnPlan) -> Result<i32, SpawnError> {
-        let lost = SpawnError { step: Step::Clone, errno: Errno::AGAIN };
-        self.plans.send(plan).map_err(|_| lost)?;
-        self.results.recv().unwrap_or(Err(lost))
+    pub(crate) fn spawn(&self, plan: &SpawnPlan) -> Result<i32, SpawnError> {
+        debug_assert!(!on_main_thread(), "its children are told from orphans by their parent");
+        spawn(plan, &self.stack)
     }
 }
 
@@ -97,9 +85,6 @@ struct Stack {
     base: *mut c_void,
     len: usize,
 }
-
-// SAFETY: plain memory that this value alone owns.
-unsafe impl Send for Stack {}
 
 impl Stack {
     fn new() -> io::Result<Stack> {

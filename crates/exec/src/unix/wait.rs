@@ -1,8 +1,10 @@
 //! Reaping, and the cheap test for processes that outlived their attempt.
 
 use crate::protocol::Usage;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::FileExt;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,31 +60,43 @@ fn convert(usage: &libc::rusage) -> Usage {
     }
 }
 
-/// Whether any process lives whose parents have all died, leaving it to us. One system call in the usual case.
+/// Tells whether any process lives whose parents have all died, leaving it to us. One system call in the usual case.
 ///
 /// The kernel gives orphans to the first thread of the nearest subreaper, while the children that we start belong to the
-/// spawner's thread. So a wait confined to the children of this, the first, thread sees exactly the orphans, and finds
-/// "no child" if there are none. A process reparents its children before its own death shows, so that the answer is
-/// exact once an attempt has been reaped: a living descendant of it is an orphan here, or descends from one.
-pub(crate) fn orphans_alive() -> bool {
-    loop {
-        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WNOTHREAD | libc::__WALL;
-        // SAFETY: the pointer is valid for writing; zeroed plain data is a valid siginfo.
-        let (result, pid) = unsafe {
-            let result = libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options);
-            (result, info.assume_init().si_pid())
-        };
-        if result != 0 {
-            match io::Error::last_os_error().kind() {
-                io::ErrorKind::Interrupted => {}
-                _ => return false,
+/// thread that starts them, which is another. So the children of the first thread, as `/proc` lists them, are exactly the
+/// orphans. A process reparents its children before its own death shows, so that the answer is exact once an attempt has
+/// been reaped: a living descendant of it is an orphan here, or descends from one.
+pub(crate) struct Orphans {
+    /// `None` where the kernel keeps no such list.
+    children: Option<File>,
+}
+
+impl Orphans {
+    /// Those of this process.
+    pub(crate) fn of_first_thread() -> Orphans {
+        let first = std::process::id();
+        Orphans { children: File::open(format!("/proc/self/task/{first}/children")).ok() }
+    }
+
+    /// True as well if that cannot be told: whoever asks then looks at all processes.
+    pub(crate) fn alive(&self) -> bool {
+        let Some(children) = &self.children else { return true };
+        let mut list = [0; 4096];
+        loop {
+            let Ok(len) = children.read_at(&mut list, 0) else { return true };
+            if len == list.len() {
+                // Cut off, perhaps in a number that would be another's. Somebody lives among so many.
+                return true;
             }
-        } else if pid == 0 {
-            return true;
-        } else {
-            // A dead one hides whether there are living ones behind it.
-            reap(pid);
+            let pids = String::from_utf8_lossy(&list[..len]);
+            let mut pids = pids.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).peekable();
+            if pids.peek().is_none() {
+                return false;
+            }
+            // The dead ones hide nobody, but are on the list until they are reaped.
+            if pids.filter(|pid| reap(*pid).is_none()).count() > 0 {
+                return true;
+            }
         }
     }
 }

@@ -143,6 +143,11 @@ pub const OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024 * 1024;
 pub const PIPE_READ_BYTES: usize = 64 * 1024;
 /// Reads from one pipe before the keeper turns to the others.
 pub const PIPE_READS_PER_TURN: usize = 4;
+/// The pipes of an attempt are watched once it has run so long. Most have ended by then, and what they printed is read
+/// then, at one go.
+pub const PIPES_UNWATCHED_MAX: Duration = Duration::from_millis(5);
+/// A keeper tells of a start with what it says next, and after so long at the latest.
+pub const STARTED_TOLD_AFTER_MAX: Duration = Duration::from_millis(20);
 /// Largest message between worker and keeper, in bytes.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most bytes of messages that wait for a worker who does not read; the keeper stops reading jobs' output then.

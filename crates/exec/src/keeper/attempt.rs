@@ -27,6 +27,8 @@ pub(super) struct Attempt {
     pub leftovers: Leftovers,
     pub stdout: Option<OwnedFd>,
     pub stderr: Option<OwnedFd>,
+    /// When its pipes are to be watched; `None` once they are.
+    pub watch_at: Option<u64>,
     pub output: Output,
     /// We are ending it, and so it will be recorded.
     pub ending: Option<Ending>,
@@ -101,7 +103,7 @@ impl Attempt {
             None => (None, None),
             Some(exit) => (None, exit.hold_until),
         };
-        [timeout, grace, hold, self.sweep.next_at].into_iter().flatten().min()
+        [timeout, grace, hold, self.sweep.next_at, self.watch_at].into_iter().flatten().min()
     }
 
     /// Takes the news that its process is dead. `told`: this keeper has been told to end.

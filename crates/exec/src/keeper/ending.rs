@@ -68,6 +68,10 @@ impl Keeper {
     fn advance_one(&mut self, serial: u64, now: u64) {
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         attempt.look = false;
+        if attempt.watch_at.is_some_and(|at| at <= now) {
+            self.watch_pipes(serial);
+        }
+        let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         if attempt.exit.is_none()
             && attempt.ending.is_none()
             && attempt.timeout_at.is_some_and(|at| at <= now)

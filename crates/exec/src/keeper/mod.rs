@@ -263,7 +263,8 @@ impl Keeper {
         let deadlines = self.attempts.values().filter_map(Attempt::deadline);
         let guard_at = self.has_work().then_some(self.guard_at);
         let waiting = self.waiting.values().map(|waiting| waiting.at);
-        let next = deadlines.chain(self.listen_again_at).chain(guard_at).chain(waiting).min()?;
+        let later = self.peers.values().filter_map(Peer::deadline);
+        let next = deadlines.chain(self.listen_again_at).chain(guard_at).chain(waiting).chain(later).min()?;
         // The kernel's timer stops while the machine sleeps, the clock does not.
         Some(next.saturating_sub(now_boot_ms()).min(KEEPER_TURN_MAX.as_millis() as u64))
     }

@@ -1,6 +1,7 @@
 //! One connection: the worker's, or a follower's.
 
 use super::poll::{Interest, Poll, Token};
+use crate::clock::now_boot_ms;
 use crate::protocol::{ClaimKey, Event};
 use crate::wire::{FrameDecoder, encode};
 use queuectl_points::point;
@@ -27,6 +28,8 @@ pub(super) struct Peer {
     /// There was more to follow than was queued.
     pub hungry: bool,
     outbox: VecDeque<u8>,
+    /// All that is queued may wait until then.
+    later: Option<u64>,
     interest: Interest,
     /// Too much waits to be written; what it asks for can wait as well.
     pub choked: bool,
@@ -52,6 +55,7 @@ impl Peer {
             follows: Vec::new(),
             hungry: false,
             outbox: VecDeque::new(),
+            later: None,
             interest: Interest::Read,
             choked: false,
         })
@@ -71,6 +75,24 @@ impl Peer {
 
     /// Queues an event; `flush` writes.
     pub(super) fn send(&mut self, event: &Event) {
+        self.later = None;
+        self.queue(event);
+    }
+
+    /// Queues an event that nobody waits for: it goes with the next one, or at this instant.
+    pub(super) fn send_later(&mut self, event: &Event, at: u64) {
+        if self.outbox.is_empty() {
+            self.later = Some(at);
+        }
+        self.queue(event);
+    }
+
+    /// When something is to be written that nothing else will cause to be.
+    pub(super) fn deadline(&self) -> Option<u64> {
+        self.later
+    }
+
+    fn queue(&mut self, event: &Event) {
         // Events are built from bounded parts (inline output, chunks, messages), all far below a frame's bound.
         let frame = encode(event).expect("an event fits a frame");
         self.outbox.extend(frame);
@@ -82,6 +104,10 @@ impl Peer {
 
     /// Writes what the other side takes now. An error means that it is gone.
     pub(super) fn flush(&mut self, poll: &Poll) -> io::Result<()> {
+        if self.later.is_some_and(|at| at > now_boot_ms()) {
+            return Ok(());
+        }
+        self.later = None;
         while !self.outbox.is_empty() {
             let (bytes, _) = self.outbox.as_slices();
             point!("keeper.send.before");

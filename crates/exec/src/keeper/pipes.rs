@@ -1,6 +1,7 @@
 //! Reads what the jobs print, a bounded amount at a time.
 
 use super::Keeper;
+use super::poll::{Interest, Token};
 use crate::protocol::Stream;
 use queuectl_core::limits::{KEPT_PIPES_MAX, PIPE_READ_BYTES, PIPE_READS_PER_TURN};
 use rustix::io::Errno;
@@ -49,6 +50,7 @@ impl Keeper {
     /// kept may write on.
     pub(super) fn drain_pipes(&mut self, serial: u64) {
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
+        let unwatched = attempt.watch_at.take().is_some();
         for stream in [Stream::Stdout, Stream::Stderr] {
             let Some(pipe) = attempt.pipe(stream).take() else { continue };
             let mut left = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(PIPE_READ_BYTES);
@@ -66,6 +68,10 @@ impl Keeper {
                 }
             };
             if !at_end {
+                if unwatched {
+                    // Without a watch nobody reads for whoever still writes to it; then it blocks, as on a slow reader.
+                    let _ = self.poll.add(&pipe, Token::Pipe(serial, stream), Interest::Read);
+                }
                 self.unread.insert((serial, stream as u8), pipe);
             }
         }

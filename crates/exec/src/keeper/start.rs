@@ -10,6 +10,7 @@ use crate::procfs::process;
 use crate::protocol::{ClaimKey, End, Event, ExitRecord, Start, Stream, Usage};
 use crate::spool::{SpoolRecord, StartedRecord};
 use crate::unix::Group;
+use queuectl_core::limits::{PIPES_UNWATCHED_MAX, STARTED_TOLD_AFTER_MAX};
 use queuectl_points::point;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -123,6 +124,7 @@ impl Keeper {
             leftovers: start.leftovers,
             stdout: Some(stdout),
             stderr: Some(stderr),
+            watch_at: Some(now + PIPES_UNWATCHED_MAX.as_millis() as u64),
             output: Output::new(start.claim, start.output_max, &self.out_dir),
             ending: None,
             exit: None,
@@ -132,14 +134,17 @@ impl Keeper {
         self.by_claim.insert(start.claim, serial);
         self.by_pid.insert(pid, serial);
         self.attempts.insert(serial, attempt);
-        if !self.paused {
-            self.watch_pipes(serial);
+        let event = Event::Started { claim: start.claim, pid: pid.cast_unsigned(), at_ms: now };
+        if let Some(control) = self.peers.get_mut(&self.control) {
+            control.send_later(&event, now + STARTED_TOLD_AFTER_MAX.as_millis() as u64);
         }
-        self.tell(&Event::Started { claim: start.claim, pid: pid.cast_unsigned(), at_ms: now });
     }
 
     pub(super) fn watch_pipes(&mut self, serial: u64) {
-        let Some(attempt) = self.attempts.get(&serial) else { return };
+        if let Some(attempt) = self.attempts.get_mut(&serial) {
+            attempt.watch_at = None;
+        }
+        let Some(attempt) = self.attempts.get(&serial).filter(|_| !self.paused) else { return };
         for (stream, pipe) in [(Stream::Stdout, &attempt.stdout), (Stream::Stderr, &attempt.stderr)] {
             let Some(pipe) = pipe else { continue };
             if let Err(error) = self.poll.add(pipe, Token::Pipe(serial, stream), Interest::Read) {

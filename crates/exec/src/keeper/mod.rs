@@ -34,7 +34,8 @@ use crate::output::{Output, OutputDir};
 use crate::protocol::{ClaimKey, OnCrash};
 use crate::rundir::{self, HeldLock, Kind};
 use crate::unix::{
-    FileLimit, Orphans, SignalReader, Spawner, on_main_thread, reset_dispositions, take_stdin,
+    FileLimit, Orphans, SignalReader, Spawner, forget_start_up, on_main_thread, reset_dispositions,
+    take_stdin,
 };
 use attempt::Attempt;
 use cgroups::Cgroups;
@@ -103,6 +104,7 @@ fn keep(options: KeeperOptions, control: OwnedFd, signals: SignalReader) -> io::
     let mut keeper = Keeper::new(options, control, signals)?;
     keeper.find_cgroups();
     point!("keeper.ready");
+    forget_start_up();
     while !keeper.is_done() {
         keeper.turn()?;
         keeper.look_after_itself(&lock);

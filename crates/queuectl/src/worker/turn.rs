@@ -6,7 +6,7 @@ use std::time::Duration;
 use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, RECOVERY_INTERVAL, SETTLES_MAX};
 use queuectl_core::store::{ExchangeReply, Listener, StopMode, StoreError};
 use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord, Request};
-use queuectl_exec::{now_boot_ms, sync_output};
+use queuectl_exec::{forget_start_up, now_boot_ms, sync_output};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
@@ -122,6 +122,9 @@ impl Turns {
     ) -> Result<WorkerReport, Error> {
         let owner = self.link.as_ref().map(|link| link.owner.clone()).unwrap_or_default();
         self.machine.foster(*self.fostered.borrow_and_update());
+        if !self.runner.is_here() {
+            forget_start_up();
+        }
         let mut event = Event::KeeperReady { owner };
         loop {
             let lost = matches!(event, Event::KeeperLost);

@@ -2,15 +2,14 @@
 //!
 //! A staged job is pending, and due at an instant that never comes: [`STAGED`] plus the number of its batch. So the
 //! index of due times finds the jobs of a batch, and no claim and no promotion ever meets them. An opened batch's jobs
-//! are there at once, for everybody reads such an instant as "due when it was put in"; promotion writes it down.
-
-use std::collections::HashMap;
+//! are there at once, for everybody reads such an instant as "due when it was put in"; promotion writes it down, and
+//! counts them.
 
 use async_trait::async_trait;
 use queuectl_core::job::NewJob;
 use queuectl_core::store::{BatchId, Batches, Inserted, Loading, StoreResult};
 use queuectl_core::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Rows};
 
 use crate::failure::{Failure, damaged};
 use crate::insert::Inserter;
@@ -152,15 +151,11 @@ fn staged(connection: &Connection, batch: BatchId, limit: usize) -> Result<Vec<(
 
 /// The batches that are open and have jobs left to promote.
 pub fn opened(connection: &Connection) -> Result<Vec<BatchId>, Failure> {
-    numbers(connection, 1)
-}
-
-fn numbers(connection: &Connection, open: i64) -> Result<Vec<BatchId>, Failure> {
     let mut statement = connection.prepare_cached(
-        "-- batch_numbers
-         SELECT id FROM batch WHERE loader IS NOT NULL AND open = ? ORDER BY id",
+        "-- batch_opened
+         SELECT id FROM batch WHERE loader IS NOT NULL AND open = 1 ORDER BY id",
     )?;
-    let rows = statement.query_map([open], |row| Ok(BatchId(row.get(0)?)))?;
+    let rows = statement.query_map([], |row| Ok(BatchId(row.get(0)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -169,16 +164,16 @@ pub fn promote(connection: &Connection, limit: usize, now: Timestamp) -> Result<
     let mut promoted = 0;
     for batch in opened(connection)? {
         // One statement for all: SQLite winds back its list of saved pages after each, and that list is long here.
-        let found = connection
-            .prepare_cached(
-                "-- batch_promote
-                 UPDATE job SET due_at = coalesce(run_at, created_at), ready = coalesce(run_at, created_at) <= ?
-                 WHERE seq IN (
-                   SELECT seq FROM job INDEXED BY job_due
-                   WHERE state = 'pending' AND ready = 0 AND due_at = ? LIMIT ?)",
-            )?
-            .execute((now.millis(), STAGED + batch.0, (limit - promoted) as i64))?;
-        promoted += found;
+        let mut statement = connection.prepare_cached(
+            "-- batch_promote
+             UPDATE job SET due_at = coalesce(run_at, created_at), ready = coalesce(run_at, created_at) <= ?
+             WHERE seq IN (
+               SELECT seq FROM job INDEXED BY job_due
+               WHERE state = 'pending' AND ready = 0 AND due_at = ? LIMIT ?)
+             RETURNING queue, ready",
+        )?;
+        let rows = statement.query((now.millis(), STAGED + batch.0, (limit - promoted) as i64))?;
+        promoted += count_promoted(connection, rows)?;
         if promoted >= limit {
             break;
         }
@@ -187,19 +182,73 @@ pub fn promote(connection: &Connection, limit: usize, now: Timestamp) -> Result<
     Ok(promoted)
 }
 
-/// How many jobs of each queue are staged in batches that are not open.
-pub fn hidden(connection: &Connection) -> Result<HashMap<String, i64>, Failure> {
-    let mut hidden = HashMap::new();
+/// The same for one job, which is to be changed.
+pub fn promote_one(connection: &Connection, seq: i64, now: Timestamp) -> Result<(), Failure> {
     let mut statement = connection.prepare_cached(
-        "-- batch_hidden
+        "-- batch_promote_one
+         UPDATE job SET due_at = coalesce(run_at, created_at), ready = coalesce(run_at, created_at) <= ?
+         WHERE seq = ? AND due_at >= ? RETURNING queue, ready",
+    )?;
+    let rows = statement.query((now.millis(), seq, STAGED))?;
+    count_promoted(connection, rows)?;
+    Ok(())
+}
+
+/// Counts jobs that were staged before, which no trigger does; returns how many.
+fn count_promoted(connection: &Connection, mut rows: Rows<'_>) -> Result<usize, Failure> {
+    let mut sums: Vec<(String, bool, usize)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (queue, ready) = (row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?, row.get(1)?);
+        // They come in the order of their queues.
+        match sums.last_mut() {
+            Some((last, is_ready, n)) if last == queue && *is_ready == ready => *n += 1,
+            _ => sums.push((queue.to_owned(), ready, 1)),
+        }
+    }
+    drop(rows);
+    let mut statement = connection.prepare_cached(
+        "-- batch_count
+         INSERT INTO counts VALUES (?, 'pending', ?, 0, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+    )?;
+    for (queue, ready, n) in &sums {
+        statement.execute((queue, ready, *n as i64))?;
+    }
+    Ok(sums.iter().map(|(_, _, n)| n).sum())
+}
+
+/// How many jobs of each queue are there that no count has: those of opened batches that are not promoted.
+pub fn uncounted(connection: &Connection) -> Result<Vec<(String, i64)>, Failure> {
+    let mut uncounted = Vec::new();
+    let mut statement = connection.prepare_cached(
+        "-- batch_uncounted
          SELECT queue, count(*) FROM job INDEXED BY job_due
          WHERE state = 'pending' AND ready = 0 AND due_at = ? GROUP BY queue",
     )?;
-    for batch in numbers(connection, 0)? {
-        let mut rows = statement.query([STAGED + batch.0])?;
-        while let Some(row) = rows.next()? {
-            *hidden.entry(row.get(0)?).or_insert(0) += row.get::<_, i64>(1)?;
+    for batch in opened(connection)? {
+        let rows = statement.query_map([STAGED + batch.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for row in rows {
+            uncounted.push(row?);
         }
     }
-    Ok(hidden)
+    Ok(uncounted)
+}
+
+/// True if an opened batch has a job left in a queue of which `is_open` says that it matters.
+pub fn any_left(
+    connection: &Connection,
+    is_open: impl Fn(&str) -> Result<bool, Failure>,
+) -> Result<bool, Failure> {
+    let mut statement = connection.prepare_cached(
+        "-- batch_left
+         SELECT queue FROM job INDEXED BY job_due WHERE state = 'pending' AND ready = 0 AND due_at = ?",
+    )?;
+    for batch in opened(connection)? {
+        let mut rows = statement.query([STAGED + batch.0])?;
+        while let Some(row) = rows.next()? {
+            if is_open(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

@@ -8,7 +8,7 @@ use queuectl_core::store::{EditOne, EditRefusal};
 use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::batches::IS_THERE;
+use crate::batches::{self, IS_THERE};
 use crate::digest::{digest, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::{Failure, damaged};
 use crate::insert::ensure_queue;
@@ -24,6 +24,7 @@ pub fn edit_all(
         let job = find_whole(connection, &one.id)?;
         match (one.refusal(job.as_ref(), now), job) {
             (None, Some(mut job)) => {
+                batches::promote_one(connection, job.seq, now)?;
                 one.edit.apply(&mut job, now);
                 write(connection, &job)?;
             }

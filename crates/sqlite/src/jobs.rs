@@ -15,7 +15,7 @@ use queuectl_core::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use crate::batches::{IS_THERE, hidden};
+use crate::batches::{self, IS_THERE};
 use crate::edit::edit_all;
 use crate::failure::{Failure, damaged};
 use crate::insert::insert_all;
@@ -223,7 +223,6 @@ fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure
          SELECT count(*) FROM job INDEXED BY job_retrying
          WHERE state = 'pending' AND ready = 0 AND queue = ? AND due_at <= ? AND retrying = 1",
     )?;
-    let hidden = hidden(connection)?;
     let mut counts: BTreeMap<(QueueName, Shown), i64> = BTreeMap::new();
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
@@ -238,9 +237,11 @@ fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure
             *counts.entry((queue.clone(), Shown::Failed)).or_default() += n - ready - late;
             *counts.entry((queue, Shown::Pending)).or_default() += ready + late;
         } else {
-            let hidden = hidden.get(queue.as_str()).filter(|_| state == State::Pending);
-            *counts.entry((queue, state.shown(false, now, now))).or_default() += n - hidden.unwrap_or(&0);
+            *counts.entry((queue, state.shown(false, now, now))).or_default() += n;
         }
+    }
+    for (queue, n) in batches::uncounted(connection)? {
+        *counts.entry((queue_name(queue)?, Shown::Pending)).or_default() += n;
     }
     let counted = counts.into_iter().filter(|(_, jobs)| *jobs > 0);
     Ok(counted.map(|((queue, shown), jobs)| Count { queue, shown, jobs: jobs as u64 }).collect())
@@ -258,6 +259,7 @@ fn cancel(connection: &Connection, id: &JobId, now: Timestamp) -> Result<Cancell
         return Ok(Cancelled::Requested { worker: job.worker });
     }
     let Ok(to) = transition(job.state, Event::Cancel) else { return Ok(Cancelled::Ended(job.state)) };
+    batches::promote_one(connection, job.seq, now)?;
     connection
         .prepare_cached(
             "-- job_cancel

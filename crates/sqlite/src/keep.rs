@@ -405,7 +405,8 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
         let mut statement = connection.prepare(
             "SELECT queue || ' ' || state, sum(kept), sum(there) FROM (
                SELECT queue, state, n AS kept, 0 AS there FROM counts
-               UNION ALL SELECT queue, state, 0, count(*) FROM job GROUP BY queue, state)
+               UNION ALL SELECT queue, state, 0, count(*) FROM job
+                         WHERE due_at < 1152921504606846976 GROUP BY queue, state)
              GROUP BY queue, state HAVING sum(kept) != sum(there)",
         )?;
         let miscounted = statement

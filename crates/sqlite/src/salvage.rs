@@ -384,8 +384,7 @@ impl Hands<'_> {
             }
         }
         let counted = self.old.query_row("SELECT sum(n) FROM counts", [], |row| row.get::<_, i64>(0));
-        let known = self.report.jobs + self.unopened.len() as u64;
-        self.report.lost = counted.ok().map(|all| (all as u64).saturating_sub(known).max(lost));
+        self.report.lost = counted.ok().map(|all| (all as u64).saturating_sub(self.report.jobs).max(lost));
         Ok(())
     }
 }

@@ -60,8 +60,8 @@ pub fn is_drained(connection: &Connection, take: &Take, now: Timestamp) -> Resul
     if line::is_any_ready(connection, take)? || is_any_due(connection, take, now)? {
         return Ok(false);
     }
-    let queues = open_queues(connection, take)?;
-    if !queues.is_empty() && !batches::opened(connection)?.is_empty() {
+    let lanes = Lanes::new(connection, take);
+    if batches::any_left(connection, |queue| lanes.is_open(queue))? {
         return Ok(false);
     }
     // Asked only where the counts say that there may be one.
@@ -70,7 +70,7 @@ pub fn is_drained(connection: &Connection, take: &Take, now: Timestamp) -> Resul
          SELECT DISTINCT kind FROM job INDEXED BY job_retrying
          WHERE state = 'pending' AND ready = 0 AND retrying = 1 AND queue = ?",
     )?;
-    for queue in queues.iter().filter(|queue| queue.retrying > 0) {
+    for queue in open_queues(connection, take)?.iter().filter(|queue| queue.retrying > 0) {
         let mut rows = statement.query([&queue.name])?;
         while let Some(row) = rows.next()? {
             if runs(take, row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?) {

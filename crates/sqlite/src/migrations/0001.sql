@@ -138,7 +138,8 @@ CREATE TABLE worker (
   version    TEXT NOT NULL
 ) STRICT;
 
--- How many jobs there are, kept with every change, so that status and claims never count rows.
+-- How many jobs there are, kept with every change, so that status and claims never count rows. Those that are staged in
+-- a batch count once they are promoted, many at a time.
 CREATE TABLE counts (
   queue    TEXT NOT NULL,
   state    TEXT NOT NULL,
@@ -148,17 +149,18 @@ CREATE TABLE counts (
   PRIMARY KEY (queue, state, ready, retrying)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER job_counted AFTER INSERT ON job BEGIN
+CREATE TRIGGER job_counted AFTER INSERT ON job WHEN new.due_at < 1152921504606846976 BEGIN
   INSERT INTO counts (queue, state, ready, retrying, n)
     VALUES (new.queue, new.state, new.ready, new.retrying, 1)
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
-CREATE TRIGGER job_uncounted AFTER DELETE ON job BEGIN
+CREATE TRIGGER job_uncounted AFTER DELETE ON job WHEN old.due_at < 1152921504606846976 BEGIN
   UPDATE counts SET n = n - 1
     WHERE queue = old.queue AND state = old.state AND ready = old.ready AND retrying = old.retrying;
 END;
 CREATE TRIGGER job_recounted AFTER UPDATE OF queue, state, ready, retrying ON job
-  WHEN (old.queue, old.state, old.ready, old.retrying) IS NOT (new.queue, new.state, new.ready, new.retrying)
+  WHEN old.due_at < 1152921504606846976
+   AND (old.queue, old.state, old.ready, old.retrying) IS NOT (new.queue, new.state, new.ready, new.retrying)
 BEGIN
   UPDATE counts SET n = n - 1
     WHERE queue = old.queue AND state = old.state AND ready = old.ready AND retrying = old.retrying;

@@ -1,7 +1,11 @@
 //! Batches: there all at once, or not at all.
 
+use queuectl_core::edit::Edit;
 use queuectl_core::query::Filter;
-use queuectl_core::store::{BatchId, Cancelled, Inserted, Loading, Retried, RetryScope, Selection};
+use queuectl_core::state::Shown;
+use queuectl_core::store::{
+    BatchId, Cancelled, EditOne, Edited, Inserted, Loading, Retried, RetryScope, Selection,
+};
 
 use super::Fixture;
 use super::listing::all;
@@ -68,6 +72,30 @@ pub async fn an_opened_batch_is_there_at_once_and_claimed_in_order(f: &dyn Fixtu
     let deleted = f.store().delete(Selection::Filter { filter, limit: 9 }).await.expect("works");
     assert!(deleted.deleted.is_empty(), "it runs");
     assert!(!f.store().open_batch(batch).await.expect("the store works"), "only once");
+}
+
+pub async fn an_opened_batch_can_be_changed_before_it_is_promoted(f: &dyn Fixture) {
+    let batch = begin(f).await;
+    stage(f, batch, &["a", "b", "c", "d"]).await;
+    open(f, batch).await;
+    let store = f.store();
+    assert_eq!(store.cancel(&ids(&["a"])).await.expect("works"), [Cancelled::Now]);
+    let change = Edit { priority: Some(7), queue: Some(queue("other")), ..Edit::default() };
+    assert_eq!(
+        store.edit(&[EditOne { id: id("c"), edit: change, seen: None }]).await.expect("works"),
+        Edited::All
+    );
+    store.delete(Selection::Ids(ids(&["d"]))).await.expect("works");
+    let counts = || async {
+        let counts = store.counts().await.expect("works");
+        counts.into_iter().map(|count| (count.queue.to_string(), count.shown, count.jobs)).collect::<Vec<_>>()
+    };
+    let waits = |queue: &str| (queue.to_owned(), Shown::Pending, 1);
+    let cancelled = ("default".to_owned(), Shown::Cancelled, 1);
+    assert_eq!(counts().await, [waits("default"), cancelled.clone(), waits("other")]);
+    while store.promote_batches(10).await.expect("works") > 0 {}
+    assert_eq!(counts().await, [waits("default"), cancelled, waits("other")]);
+    assert_eq!(claimed(&Turn::of("w").want(9).at(store).await.claims), ["c", "b"]);
 }
 
 pub async fn an_opened_batch_keeps_a_drain_busy(f: &dyn Fixture) {

@@ -85,6 +85,7 @@ macro_rules! conformance {
             batches {
                 a_batch_is_invisible_until_it_is_opened
                 an_opened_batch_is_there_at_once_and_claimed_in_order
+                an_opened_batch_can_be_changed_before_it_is_promoted
                 an_opened_batch_keeps_a_drain_busy
                 a_duplicate_refuses_its_step
                 a_dead_batch_is_removed_in_steps

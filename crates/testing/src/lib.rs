@@ -2,10 +2,11 @@
 //!
 //! [`memory`] is the port's executable specification; [`conformance`] is the suite that every store passes; [`model`]
 //! compares two stores over random histories; [`clock`] is time that a test moves; [`keeper`] is a keeper without
-//! processes. Never part of the product.
+//! processes; [`delegated`] a control group for a test. Never part of the product.
 
 pub mod clock;
 pub mod conformance;
+pub mod delegated;
 pub mod given;
 pub mod keeper;
 pub mod memory;

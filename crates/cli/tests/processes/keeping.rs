@@ -118,6 +118,7 @@ fn doctor_finds_what_is_amiss_and_says_what_to_do() {
     stage.enqueue("long", "sleep 60");
     let worker = stage.start_worker(&["--on-crash", "kill"]);
     stage.until_state("long", "processing");
+    assert!(findings(&stage).1.contains(&("cgroups".to_owned(), "ok".to_owned())), "with or without");
     signal(worker, KILL);
     stage.await_worker(worker);
     let has = |code: &str, level: &str| findings(&stage).1.contains(&(code.to_owned(), level.to_owned()));

@@ -3,6 +3,7 @@
 mod adoption;
 mod beyond;
 mod bulk;
+mod cgroups;
 mod changing;
 mod completing;
 mod crash;

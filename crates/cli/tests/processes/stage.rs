@@ -32,7 +32,11 @@ impl Stage {
 
     /// The binary on this stage's database, with nothing of the tester's own settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_queuectl"));
+        self.command_by(Path::new(env!("CARGO_BIN_EXE_queuectl")), arguments)
+    }
+
+    fn command_by(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
         let ours = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("QUEUECTL"));
         for (name, _) in ours {
             command.env_remove(name);
@@ -69,11 +73,16 @@ impl Stage {
 
     /// Starts a worker and waits until it is registered; returns its pid.
     pub fn start_worker(&mut self, arguments: &[&str]) -> u32 {
+        self.start_worker_by(Path::new(env!("CARGO_BIN_EXE_queuectl")), arguments)
+    }
+
+    /// The same, by a program that becomes the binary.
+    pub fn start_worker_by(&mut self, program: &Path, arguments: &[&str]) -> u32 {
         let log =
             fs::OpenOptions::new().append(true).create(true).open(self.path("worker.log")).expect("a log");
         let mut words = vec!["worker", "start"];
         words.extend(arguments);
-        let child = self.command(&words).stderr(log).spawn().expect("a worker");
+        let child = self.command_by(program, &words).stderr(log).spawn().expect("a worker");
         let pid = child.id();
         self.workers.push(child);
         until("the worker is registered", || self.worker_pids().contains(&pid) || has_ended(pid));

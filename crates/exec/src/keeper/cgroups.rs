@@ -25,6 +25,8 @@ pub(super) struct Cgroups {
     slots: u64,
     /// For names; never used twice.
     next: u64,
+    /// A group that could not be made has been told of.
+    complained: bool,
 }
 
 impl Cgroups {
@@ -32,16 +34,25 @@ impl Cgroups {
         Ok(Cgroups { home: Home::make(keeper)?, ..Cgroups::default() })
     }
 
-    /// Gives an attempt a group for itself, which is empty. `None` where nothing is delegated.
+    /// Gives an attempt a group for itself, which is empty. `None` where nothing is delegated, and where none can be
+    /// made: that is an error the first time, for the log.
     pub(super) fn take(&mut self, claim: ClaimKey, leftovers: Leftovers) -> io::Result<Option<CgroupName>> {
         if self.home.is_none() {
             return Ok(None);
         }
-        let cgroup = match leftovers {
-            Leftovers::Kill => self.slot()?,
+        let made = match leftovers {
+            Leftovers::Kill => self.slot(),
             Leftovers::Keep => {
                 self.remove_kept();
-                self.make(KEPT_PREFIX)?
+                self.make(KEPT_PREFIX)
+            }
+        };
+        let cgroup = match made {
+            Ok(cgroup) => cgroup,
+            Err(_) if self.complained => return Ok(None),
+            Err(error) => {
+                self.complained = true;
+                return Err(error);
             }
         };
         let name = cgroup.name().clone();

@@ -3,101 +3,26 @@
 use crate::harness::{ID, Kept, is_alive, until};
 use queuectl_exec::protocol::{ClaimKey, End, Leftovers, OnCrash, Request};
 use queuectl_exec::{end_cgroups, has_groups, rundir, sweep, try_take};
-use rustix::fs::XattrFlags;
+use queuectl_testing::delegated::{Delegated, skipped};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tempfile::TempDir;
 
-#[expect(clippy::print_stderr, reason = "a test must not be left out silently")]
-fn skipped(why: &str) {
-    eprintln!("skipped: {why}");
+/// A keeper in it.
+fn keeper(delegated: &Delegated, on_crash: OnCrash) -> Kept {
+    Kept::by(&delegated.entering(Path::new(env!("CARGO_BIN_EXE_bare-keeper"))), on_crash)
 }
 
-/// A group for one test, and a program that enters it and becomes a keeper.
-struct Delegated {
-    group: PathBuf,
-    dir: TempDir,
+fn home(delegated: &Delegated) -> PathBuf {
+    delegated.group.join(format!("queuectl-{ID}"))
 }
 
-impl Delegated {
-    /// `None` where this user may make no groups.
-    fn new() -> Option<Delegated> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let made = own_group().and_then(|above| {
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let group = above.join(format!("keeper-test-{}-{count}", std::process::id()));
-            fs::create_dir(&group).ok().map(|()| group)
-        });
-        let Some(group) = made else {
-            skipped("no control group can be made here");
-            return None;
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let keeper = env!("CARGO_BIN_EXE_bare-keeper");
-        let script =
-            format!("#!/bin/sh\necho $$ > {}/cgroup.procs\nexec {keeper} \"$@\"\n", group.to_str().unwrap());
-        fs::write(dir.path().join("keeper"), script).unwrap();
-        fs::set_permissions(dir.path().join("keeper"), fs::Permissions::from_mode(0o700)).unwrap();
-        Some(Delegated { group, dir })
-    }
-
-    fn marked() -> Option<Delegated> {
-        let made = Delegated::new()?;
-        if rustix::fs::setxattr(&made.group, "user.delegate", b"1", XattrFlags::empty()).is_err() {
-            skipped("this kernel keeps no marks of control groups");
-            return None;
-        }
-        Some(made)
-    }
-
-    fn keeper(&self, on_crash: OnCrash) -> Kept {
-        Kept::by(&self.dir.path().join("keeper"), on_crash)
-    }
-
-    fn home(&self) -> PathBuf {
-        self.group.join(format!("queuectl-{ID}"))
-    }
-
-    /// The groups that a keeper has made, sorted.
-    fn groups(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.home()).into_iter().flatten().flatten();
-        let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
-        let mut names: Vec<String> =
-            directories.map(|entry| entry.file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Delegated {
-    fn drop(&mut self) {
-        let _ = fs::write(self.group.join("cgroup.kill"), "1");
-        let empty = || {
-            fs::read_to_string(self.group.join("cgroup.events"))
-                .is_ok_and(|text| text.contains("populated 0"))
-        };
-        until("the test's control group is empty", empty);
-        for name in self.groups() {
-            let _ = fs::remove_dir(self.home().join(name));
-        }
-        let _ = fs::remove_dir(self.home());
-        fs::remove_dir(&self.group).unwrap();
-    }
-}
-
-/// Where this process is, if version 2 is mounted.
-fn own_group() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    let point = mounts.lines().find_map(|line| {
-        let mut fields = line.split(' ').skip(1);
-        let (point, kind) = (fields.next()?, fields.next()?);
-        (kind == "cgroup2").then(|| PathBuf::from(point))
-    })?;
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?.to_owned();
-    Some(point.join(own))
+/// The groups that a keeper has made, sorted.
+fn groups(delegated: &Delegated) -> Vec<String> {
+    let entries = fs::read_dir(home(delegated)).into_iter().flatten().flatten();
+    let directories = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+    let mut names: Vec<String> = directories.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 /// A line that leaves behind a process without environment, parents and session of its job's, and its pid in a file.
@@ -128,7 +53,7 @@ fn bystander(kept: &mut Kept, number: u64) -> ClaimKey {
 #[test]
 fn who_hides_everywhere_is_ended_with_its_own_attempt() {
     let Some(delegated) = Delegated::marked() else { return };
-    let mut kept = delegated.keeper(OnCrash::Kill);
+    let mut kept = keeper(&delegated, OnCrash::Kill);
     let other = bystander(&mut kept, 1);
     let record = kept.run(kept.shell(2, &format!("{}; exit 3", hide(&kept))));
     assert_eq!((record.end, record.leftovers_killed), (End::Exited { code: 3 }, 1));
@@ -141,7 +66,7 @@ fn who_hides_everywhere_is_ended_with_its_own_attempt() {
 #[test]
 fn who_hides_everywhere_is_ended_with_the_time_limit() {
     let Some(delegated) = Delegated::marked() else { return };
-    let mut kept = delegated.keeper(OnCrash::Kill);
+    let mut kept = keeper(&delegated, OnCrash::Kill);
     bystander(&mut kept, 1);
     let mut start = kept.shell(2, &format!("{}; sleep 300", hide(&kept)));
     (start.timeout_ms, start.kill_grace_ms) = (Some(2000), 0);
@@ -152,7 +77,7 @@ fn who_hides_everywhere_is_ended_with_the_time_limit() {
 #[test]
 fn a_group_is_used_again_once_it_is_empty_and_none_is_left() {
     let Some(delegated) = Delegated::marked() else { return };
-    let mut kept = delegated.keeper(OnCrash::Kill);
+    let mut kept = keeper(&delegated, OnCrash::Kill);
     assert!(has_groups(&rundir::connect(&kept.run_dir(), ID).unwrap(), ID));
     for number in 1..6 {
         let told = kept.run(kept.shell(number, "sed -n s,^0::,,p /proc/self/cgroup"));
@@ -160,31 +85,31 @@ fn a_group_is_used_again_once_it_is_empty_and_none_is_left() {
         assert!(told.ends_with(&format!("/queuectl-{ID}/slot-1\n")), "{told}");
     }
     let [one, two] = [bystander(&mut kept, 6), bystander(&mut kept, 7)];
-    assert_eq!(delegated.groups(), ["slot-1", "slot-2"]);
+    assert_eq!(groups(&delegated), ["slot-1", "slot-2"]);
     fs::write(kept.dir().join("go"), "").unwrap();
     kept.exited(one);
     kept.exited(two);
     kept.line().send(&Request::Leave);
     assert!(kept.wait().success());
-    assert!(!delegated.home().exists());
+    assert!(!home(&delegated).exists());
 }
 
 #[test]
 fn a_group_that_its_job_has_frozen_is_not_used_again() {
     let Some(delegated) = Delegated::marked() else { return };
-    let mut kept = delegated.keeper(OnCrash::Kill);
-    let frozen = delegated.home().join("slot-1/cgroup.freeze");
+    let mut kept = keeper(&delegated, OnCrash::Kill);
+    let frozen = home(&delegated).join("slot-1/cgroup.freeze");
     let mut start = kept.shell(1, &format!("echo 1 > {}; sleep 300", frozen.to_str().unwrap()));
     (start.timeout_ms, start.kill_grace_ms) = (Some(300), 0);
     assert_eq!(kept.run(start).end, End::TimedOut);
     assert_eq!(kept.run(kept.shell(2, "exit 4")).end, End::Exited { code: 4 });
-    assert_eq!(delegated.groups(), ["slot-2"]);
+    assert_eq!(groups(&delegated), ["slot-2"]);
 }
 
 #[test]
 fn a_killed_keepers_groups_are_emptied_by_the_finder() {
     let Some(delegated) = Delegated::marked() else { return };
-    let mut kept = delegated.keeper(OnCrash::Adopt);
+    let mut kept = keeper(&delegated, OnCrash::Adopt);
     let done = kept.run(kept.shell(1, "true")).claim;
     let open = kept.start(kept.shell(2, &format!("{}; sleep 300", hide(&kept))));
     let started = kept.started(open);
@@ -199,7 +124,7 @@ fn a_killed_keepers_groups_are_emptied_by_the_finder() {
     assert!(is_alive(hidden), "it cannot be told in another way");
     assert_eq!(end_cgroups(&[remains.cgroup.clone().unwrap()]).unwrap(), 1);
     assert!(!is_alive(hidden));
-    assert!(!delegated.home().exists());
+    assert!(!home(&delegated).exists());
     // The other one's was the same.
     let ended: Vec<_> = estate.remains.iter().filter(|one| one.claim == done).collect();
     assert_eq!(ended[0].cgroup, remains.cgroup);
@@ -211,7 +136,7 @@ fn a_killed_keepers_groups_are_emptied_by_the_finder() {
 #[test]
 fn kept_leftovers_have_a_group_for_themselves() {
     let Some(delegated) = Delegated::marked() else { return };
-    let mut kept = delegated.keeper(OnCrash::Kill);
+    let mut kept = keeper(&delegated, OnCrash::Kill);
     for number in [1, 2] {
         let mut start = kept.shell(number, &if number == 1 { hide(&kept) } else { "true".to_owned() });
         start.leftovers = Leftovers::Keep;
@@ -221,35 +146,34 @@ fn kept_leftovers_have_a_group_for_themselves() {
     let daemon = hidden(&kept);
     kept.run(kept.shell(3, "true"));
     assert!(is_alive(daemon));
-    assert_eq!(delegated.groups(), ["kept-1", "slot-3"], "without leftovers it goes at once");
+    assert_eq!(groups(&delegated), ["kept-1", "slot-3"], "without leftovers it goes at once");
     let claims = [1, 2, 3].map(|number| kept.claim(number)).to_vec();
     kept.line().send(&Request::Settled { claims });
     kept.line().send(&Request::Leave);
     assert!(kept.wait().success());
     assert!(is_alive(daemon));
-    assert_eq!(delegated.groups(), ["kept-1"]);
-    fs::write(delegated.home().join("kept-1/cgroup.kill"), "1").unwrap();
+    assert_eq!(groups(&delegated), ["kept-1"]);
+    fs::write(home(&delegated).join("kept-1/cgroup.kill"), "1").unwrap();
     until("the daemon is dead", || !is_alive(daemon));
-    let empty = delegated.home().join("kept-1/cgroup.events");
+    let empty = home(&delegated).join("kept-1/cgroup.events");
     until("its group is empty", || fs::read_to_string(&empty).unwrap().contains("populated 0"));
     // The next keeper clears away what this one has left.
-    let mut next = delegated.keeper(OnCrash::Kill);
+    let mut next = keeper(&delegated, OnCrash::Kill);
     next.run(next.shell(1, "true"));
-    assert_eq!(delegated.groups(), ["slot-1"]);
+    assert_eq!(groups(&delegated), ["slot-1"]);
 }
 
 #[test]
 fn a_group_that_is_not_delegated_is_left_alone() {
-    let Some(delegated) = Delegated::new() else { return };
+    let Some(delegated) = Delegated::unmarked() else { return };
     if !rustix::process::geteuid().is_root() {
-        skipped("what a user owns is his");
-        return;
+        return skipped("what a user owns is his");
     }
-    let mut kept = delegated.keeper(OnCrash::Adopt);
+    let mut kept = keeper(&delegated, OnCrash::Adopt);
     let claim = kept.start(kept.shell(1, "sed -n s,^0::,,p /proc/self/cgroup; sleep 300"));
     kept.has_printed(claim, &format!("{}\n", Path::new(delegated.group.file_name().unwrap()).display()));
     assert!(!has_groups(&rundir::connect(&kept.run_dir(), ID).unwrap(), ID));
-    assert!(!delegated.home().exists());
+    assert!(!home(&delegated).exists());
     kept.kill();
     let estate = try_take(&kept.run_dir(), ID).unwrap().unwrap();
     assert_eq!(estate.remains[0].cgroup, None);

@@ -8,6 +8,7 @@ mod changing;
 mod completing;
 mod crash;
 mod dialects;
+mod durable;
 mod errors;
 mod fire;
 mod junk;

@@ -45,7 +45,12 @@ fn begin(own: Own, program: &Path) -> Command {
 /// Plays a trial in a process of its own, which works in `dir`.
 pub fn play(own: Own, figure: &str, seed: u64, trial: u64, dir: &Path) -> Told {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let mut command = begin(own, &program);
+    play_with(&program, own, figure, seed, trial, dir)
+}
+
+/// The same by another build of this program.
+pub fn play_with(program: &Path, own: Own, figure: &str, seed: u64, trial: u64, dir: &Path) -> Told {
+    let mut command = begin(own, program);
     command.args(["--apart", &format!("{figure}:{trial}"), "--seed", &seed.to_string()]);
     command.current_dir(dir).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().map_err(|error| error.to_string())?;
@@ -65,6 +70,7 @@ pub fn inside(what: &str, seed: u64) -> Result<String, String> {
         "R9" => figures::pid_reuse::inside(seed, trial),
         "R12" => figures::disk_full::inside(seed, trial),
         "R16" => figures::crowd::inside(seed, trial),
+        "R22" => figures::migration::inside(),
         other => return Err(format!("{other} plays no trials apart")),
     };
     Ok(match told {

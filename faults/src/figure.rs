@@ -81,5 +81,6 @@ pub const FIGURES: &[Figure] = &[
     figures::crowd::FIGURE,
     figures::clock_jumps::FIGURE,
     figures::retry_storm::FIGURE,
+    figures::upgrade::FIGURE,
     figures::simulation::FIGURE,
 ];

@@ -95,6 +95,25 @@ impl Snapshot {
         rows.filter_map(move |(key, fields)| Some((key.strip_prefix(table)?.strip_prefix(' ')?, fields)))
     }
 
+    /// Whether each row of these tables is in the newer one, with the same in every column that it has; and no other row is.
+    pub fn lives_on_in(&self, newer: &Snapshot, tables: &[&str]) -> Result<(), String> {
+        for table in tables {
+            for (key, row) in self.table(table) {
+                let found = newer.get(&format!("{table} {key}")).ok_or(format!("{table} {key} is gone"))?;
+                let other = row.0.iter().find(|(column, value)| found.get(column) != value);
+                if let Some((column, value)) = other {
+                    let now = found.get(column);
+                    return Err(format!("{table} {key}: {column} was {value}, is {now}"));
+                }
+            }
+            let (before, after) = (self.table(table).count(), newer.table(table).count());
+            if before != after {
+                return Err(format!("{before} rows of {table} have become {after}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The keys of rows that are not the same in both.
     pub fn differences(&self, other: &Snapshot) -> Vec<String> {
         let ours = self.0.iter().filter(|(key, fields)| other.0.get(*key) != Some(fields));

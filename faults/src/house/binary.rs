@@ -1,56 +1,80 @@
-//! Which binary is put to the test: the ordinary one beside this program, without fail points, or the one with them, in a
-//! target directory of its own.
+//! Which binaries are put to the test: the ordinary one beside this program; the one with fail points; the made-up version
+//! after this one. The last two are in target directories of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What only a binary with fail points contains: how it is told where to die, and the name of a place.
-const TRACES: [&[u8]; 2] = [b"QUEUECTL_POINT_KILL", b"store.commit.before"];
+const POINTS: [&[u8]; 2] = [b"QUEUECTL_POINT_KILL", b"store.commit.before"];
+/// What only a binary with the made-up next schema contains.
+const NEXT: [&[u8]; 1] = [b"CREATE TABLE diary"];
 
-/// The binary as people run it; it must have no fail points.
+/// The binary as people run it; it must have neither fail points nor a made-up schema.
 pub fn ordinary() -> Result<PathBuf, String> {
-    without_points(beside("queuectl")?)
+    as_it_should_be(beside(&built()?, "queuectl")?)
 }
 
 /// The binary with fail points. Those without are looked through as well, also the released one where there is one.
 pub fn with_points() -> Result<PathBuf, String> {
     ordinary()?;
-    if let Ok(released) = beside("../release/queuectl") {
-        without_points(released)?;
+    if let Ok(released) = beside(&built()?.with_file_name("release"), "queuectl") {
+        as_it_should_be(released)?;
     }
-    let program = beside("../points/debug/queuectl")?;
-    let traces = traces(&program)?;
-    if traces == TRACES.len() {
+    let program = apart("points", "queuectl")?;
+    let found = count(&program, &POINTS)?;
+    if found == POINTS.len() {
         Ok(program)
     } else {
-        Err(format!("{} has {traces} of {} traces of fail points", program.display(), TRACES.len()))
+        Err(format!("{} has {found} of {} traces of fail points", program.display(), POINTS.len()))
     }
 }
 
-fn without_points(program: PathBuf) -> Result<PathBuf, String> {
-    if traces(&program)? > 0 {
-        return Err(format!("{} has fail points, and must not", program.display()));
+/// A program of the version after this one.
+pub fn next(name: &str) -> Result<PathBuf, String> {
+    let program = apart("next", name)?;
+    if count(&program, &NEXT)? == 0 {
+        return Err(format!("{} is not of the next version", program.display()));
     }
     Ok(program)
 }
 
-fn beside(name: &str) -> Result<PathBuf, String> {
+fn as_it_should_be(program: PathBuf) -> Result<PathBuf, String> {
+    for (what, traces) in [("fail points", &POINTS[..]), ("a made-up schema", &NEXT[..])] {
+        if count(&program, traces)? > 0 {
+            return Err(format!("{} has {what}, and must not", program.display()));
+        }
+    }
+    Ok(program)
+}
+
+/// A program in a target directory of that name, in this one's.
+fn apart(target: &str, name: &str) -> Result<PathBuf, String> {
+    let dir = built()?;
+    let profile = dir.file_name().unwrap_or_default();
+    beside(&dir.with_file_name(target).join(profile), name)
+}
+
+/// Where this program and those beside it were built.
+fn built() -> Result<PathBuf, String> {
     let mut dir = std::env::current_exe().map_err(|e| e.to_string())?;
     dir.pop();
     // A test's own program lies one folder further down.
     if dir.ends_with("deps") {
         dir.pop();
     }
+    Ok(dir)
+}
+
+fn beside(dir: &Path, name: &str) -> Result<PathBuf, String> {
     let program = dir.join(name);
     let missing = || format!("there is no {}; `./test faults` builds it first", program.display());
     program.canonicalize().map_err(|_| missing())
 }
 
 /// How many of the traces are there.
-fn traces(program: &Path) -> Result<usize, String> {
+fn count(program: &Path, traces: &[&[u8]]) -> Result<usize, String> {
     let bytes = fs::read(program).map_err(|e| format!("{}: {e}", program.display()))?;
-    let is_there = |trace: &&&[u8]| contains(&bytes, trace);
-    Ok(TRACES.iter().filter(is_there).count())
+    Ok(traces.iter().filter(|trace| contains(&bytes, trace)).count())
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {

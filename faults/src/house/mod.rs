@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-pub use binary::{ordinary, with_points};
+pub use binary::{next, ordinary, with_points};
 pub use keepers::{Keeper, keepers};
 pub use ledger::{Attempt, Job, Ledger, note};
 
@@ -99,6 +99,12 @@ impl House {
         } else {
             Err(format!("{words:?}: {}: {}", ran.status, ran.stderr.trim()))
         }
+    }
+
+    /// The same, for what is printed as JSON.
+    pub fn json(&self, words: &[&str]) -> Result<serde_json::Value, String> {
+        let printed = self.run(words, None)?;
+        serde_json::from_str(&printed).map_err(|e| format!("{words:?}: {e}: {printed}"))
     }
 
     /// Starts a worker; returns its pid at once.

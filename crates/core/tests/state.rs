@@ -72,12 +72,18 @@ fn every_event_is_of_use_and_the_diagram_shows_each_row() {
 }
 
 #[test]
+fn what_is_not_allowed_is_named() {
+    let refused = transition(State::Dead, Event::Backoff).expect_err("it is not allowed");
+    assert_eq!(refused.to_string(), "a job that is dead cannot back off");
+}
+
+#[test]
 fn states_read_back_by_their_names() {
     for state in State::ALL {
-        assert_eq!(State::parse(state.as_str()), Some(state));
+        assert_eq!(State::parse(&state.to_string()), Some(state));
     }
     for shown in Shown::ALL {
-        assert_eq!(Shown::parse(shown.as_str()), Some(shown));
+        assert_eq!(Shown::parse(&shown.to_string()), Some(shown));
     }
     assert_eq!((State::parse("failed"), Shown::parse("Pending")), (None, None));
 }

@@ -1,10 +1,11 @@
-//! Duties: what a worker does in the background. Adoption and recovery on a beat of somewhat under a second, retention once
-//! a minute.
+//! Duties: what a worker does in the background. Adoption and recovery twice a second, or once while there is nobody
+//! else, retention about once a minute.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use queuectl_core::limits::RECOVERY_INTERVAL;
+use queuectl_core::limits::{RECOVERY_INTERVAL, RECOVERY_INTERVAL_ALONE};
 use queuectl_core::query::Filter;
 use queuectl_core::state::Shown;
 use queuectl_core::store::{StopMode, StoreResult};
@@ -48,12 +49,22 @@ impl Nudge {
 
 /// Each pass of the duties, so that who wants to look around now and then does it in the same wake-up.
 #[derive(Clone, Default)]
-pub struct Beat(Arc<Notify>);
+pub struct Beat {
+    struck: Arc<Notify>,
+    rest_ms: Arc<AtomicU64>,
+}
 
 impl Beat {
-    /// The next one, or one that nobody has waited for. Safe to drop and call again.
-    pub async fn next(&self) {
-        self.0.notified().await;
+    /// The next one, or one that nobody has waited for; tells how many milliseconds after it the one behind it comes.
+    /// Safe to drop and call again.
+    pub async fn next(&self) -> u64 {
+        self.struck.notified().await;
+        self.rest_ms.load(Ordering::Relaxed)
+    }
+
+    fn strike(&self, rest: Duration) {
+        self.rest_ms.store(rest.as_millis() as u64, Ordering::Relaxed);
+        self.struck.notify_one();
     }
 }
 
@@ -128,9 +139,11 @@ impl Attendant {
         // Long work goes a step a pass, so that neither recovery nor a stop waits for it.
         let (mut more_old, mut more_dead) = (false, false);
         let mut log_watch = LogWatch::default();
+        let mut interval = RECOVERY_INTERVAL;
         for pass in 0_u64.. {
-            self.beat.0.notify_one();
-            self.look_after_the_dead(pass).await;
+            self.beat.strike(interval);
+            let alone = self.look_after_the_dead(pass).await;
+            interval = if alone { RECOVERY_INTERVAL_ALONE } else { RECOVERY_INTERVAL };
             let client = &self.client;
             if pass.is_multiple_of(LOG_PASSES) {
                 log_watch.look(client).await;
@@ -147,7 +160,7 @@ impl Attendant {
                     false
                 });
             }
-            let rest = if more_old || more_dead { STEP_REST } else { RECOVERY_INTERVAL };
+            let rest = if more_old || more_dead { STEP_REST } else { interval };
             tokio::select! {
                 () = self.stop.notified() => break,
                 () = self.nudge.0.notified() => {}
@@ -157,17 +170,19 @@ impl Attendant {
         while self.fosters.join_next().await.is_some() {}
     }
 
-    async fn look_after_the_dead(&mut self, pass: u64) {
+    /// True if there is no keeper but this worker's own.
+    async fn look_after_the_dead(&mut self, pass: u64) -> bool {
         if self.adopts {
             take_in(&mut self.fosters, adopt_more(&self.client, &self.household).await);
         }
         while self.fosters.try_join_next().is_some() {}
-        self.recovery.take_over().await;
+        let alone = self.recovery.take_over().await.len() <= 1;
         if pass.is_multiple_of(STORE_PASSES)
             && let Err(error) = self.recovery.recover_rows().await
         {
             warn!(%error, "cannot look for lost claims");
         }
+        alone
     }
 }
 

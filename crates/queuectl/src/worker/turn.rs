@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, RECOVERY_INTERVAL, SETTLES_MAX};
+use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, RECOVERY_INTERVAL_ALONE, SETTLES_MAX};
 use queuectl_core::store::{ExchangeReply, Listener, StopMode, StoreError};
 use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord, Request};
 use queuectl_exec::{forget_start_up, now_boot_ms, sync_output};
@@ -28,7 +28,7 @@ use crate::error::Error;
 const SYNCING_MAX: usize = 1024;
 /// Of standard error, looked at for the last line, in bytes.
 const TAIL_BYTES: usize = 4096;
-const RECOVERY_INTERVAL_MS: u64 = RECOVERY_INTERVAL.as_millis() as u64;
+const BEAT_MS_MAX: u64 = RECOVERY_INTERVAL_ALONE.as_millis() as u64;
 /// How long until a drained worker asks again whether somebody else has given back what a dead keeper ran.
 const HEIR_PAUSE: Duration = Duration::from_millis(20);
 /// Keepers that may die one after the other, without an attempt that ended between, before the worker gives up.
@@ -202,7 +202,7 @@ impl Turns {
     ) -> Event {
         let now = now_boot_ms();
         // The slow look comes with the duties' beat. Should that not come, it does not wait much longer.
-        let slack = if self.machine.is_at_rest() { RECOVERY_INTERVAL_MS } else { 0 };
+        let slack = if self.machine.is_at_rest() { BEAT_MS_MAX } else { 0 };
         let wake_at = self.machine.wake_at().saturating_add(slack);
         let rest = wake_at.saturating_sub(now).min(self.signs.rest_max(now)).min(60_000);
         let rest = Duration::from_millis(rest);
@@ -234,7 +234,7 @@ impl Turns {
                 }
                 Event::Exchanged(reply)
             }
-            () = self.beat.next() => Event::Beat { next: now_boot_ms() + RECOVERY_INTERVAL_MS },
+            rest = self.beat.next() => Event::Beat { next: now_boot_ms() + rest },
             rung = listener.wait(rest) => if rung { Event::Rang } else { Event::Tick },
         }
     }

@@ -107,12 +107,8 @@ pub fn exchange(
     now: Timestamp,
     rings: &mut Rings,
 ) -> Result<ExchangeReply, Failure> {
-    let held = settle_all(connection, &request.settles, now)?;
     let mut freed = Freed::default();
-    let mut settled = Vec::with_capacity(held.len());
-    for (settle, held) in request.settles.iter().zip(held) {
-        settled.push(tell(settle, held, rings, &mut freed));
-    }
+    let settled = settle_all(connection, &request.settles, now, rings, &mut freed)?;
     for claim in &request.releases {
         if let Some(queue) = release_one(connection, *claim, now)? {
             rings.work = true;
@@ -161,76 +157,58 @@ impl Freed {
     }
 }
 
-/// What became of a settle.
-enum Held {
-    /// It was settled, and its job is of this queue.
-    In(String),
-    Not,
-    /// The store cannot take it.
-    Refused(String),
-}
-
-/// The answer, and whom it concerns.
-fn tell(settle: &Settle, held: Held, rings: &mut Rings, freed: &mut Freed) -> Settled {
-    match held {
-        Held::In(queue) => {
+/// All settles in one savepoint; should the store not take one of them, each anew in its own.
+fn settle_all(
+    connection: &Connection,
+    settles: &[Settle],
+    now: Timestamp,
+    rings: &mut Rings,
+    freed: &mut Freed,
+) -> Result<Vec<Settled>, Failure> {
+    let one = |settle: &Settle| settle_one(connection, settle, now);
+    let queues = if settles.len() > 1 {
+        savepoint(connection, || settles.iter().map(one).collect::<Result<Vec<_>, _>>())?
+    } else {
+        Err(String::new())
+    };
+    let results: Vec<Result<Option<String>, String>> = match queues {
+        Ok(queues) => queues.into_iter().map(Ok).collect(),
+        Err(_) => {
+            let alone = |settle: &Settle| savepoint(connection, || one(settle));
+            settles.iter().map(alone).collect::<Result<_, _>>()?
+        }
+    };
+    let told = settles.iter().zip(results).map(|(settle, result)| match result {
+        Ok(Some(queue)) => {
             freed.add(queue);
             rings.outcome = true;
             rings.work |= !settle.inserts.is_empty() || returns(settle);
             Settled::Done
         }
-        Held::Not => Settled::Lost,
-        Held::Refused(why) => Settled::Refused(why),
-    }
+        Ok(None) => Settled::Lost,
+        Err(why) => Settled::Refused(why),
+    });
+    Ok(told.collect())
 }
 
-/// What the store cannot take of one settle undoes nothing else.
-fn settle_all(connection: &Connection, settles: &[Settle], now: Timestamp) -> Result<Vec<Held>, Failure> {
-    if let Some(held) = settle_together(connection, settles, now)? {
-        return Ok(held);
-    }
-    settles.iter().map(|settle| settle_alone(connection, settle, now)).collect()
-}
-
-/// All in one savepoint, which costs less than one for each. `None` if one of them fails, and then none was settled.
-fn settle_together(
+/// What fails inside of a savepoint is undone, and why it failed is the answer.
+fn savepoint<T>(
     connection: &Connection,
-    settles: &[Settle],
-    now: Timestamp,
-) -> Result<Option<Vec<Held>>, Failure> {
-    if settles.is_empty() {
-        return Ok(Some(Vec::new()));
-    }
-    connection.execute_batch("SAVEPOINT settles")?;
-    let settled: Result<Vec<Option<String>>, Failure> =
-        settles.iter().map(|settle| settle_one(connection, settle, now)).collect();
-    match settled {
-        Ok(settled) => {
-            connection.execute_batch("RELEASE settles")?;
-            Ok(Some(settled.into_iter().map(|queue| queue.map_or(Held::Not, Held::In)).collect()))
-        }
-        // The whole transaction is gone with it: a full disk, for example.
-        Err(failure) if connection.is_autocommit() => Err(failure),
-        Err(_) => {
-            connection.execute_batch("ROLLBACK TO settles; RELEASE settles")?;
-            Ok(None)
-        }
-    }
-}
-
-/// One settle in a savepoint of its own.
-fn settle_alone(connection: &Connection, settle: &Settle, now: Timestamp) -> Result<Held, Failure> {
-    connection.execute_batch("SAVEPOINT settle")?;
-    match settle_one(connection, settle, now) {
-        Ok(held) => {
-            connection.execute_batch("RELEASE settle")?;
-            Ok(held.map_or(Held::Not, Held::In))
+    run: impl FnOnce() -> Result<T, Failure>,
+) -> Result<Result<T, String>, Failure> {
+    let does = |sql| connection.prepare_cached(sql)?.execute([]);
+    does("SAVEPOINT settle")?;
+    match run() {
+        Ok(done) => {
+            does("RELEASE settle")?;
+            Ok(Ok(done))
         }
         // The whole transaction is gone with it: a full disk, for example.
         Err(failure) if connection.is_autocommit() => Err(failure),
         Err(failure) => {
-            connection.execute_batch("ROLLBACK TO settle; RELEASE settle")?;
-            Ok(Held::Refused(failure.0.to_string()))
+            does("ROLLBACK TO settle")?;
+            does("RELEASE settle")?;
+            Ok(Err(failure.0.to_string()))
         }
     }
 }

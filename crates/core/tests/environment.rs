@@ -40,3 +40,14 @@ fn what_cannot_be_a_variable_is_refused_by_name() {
     let long = "x".repeat(ENVIRONMENT_BYTES_MAX);
     assert_eq!(set("A", &long), Err(EnvironmentError::TooLong(ENVIRONMENT_BYTES_MAX + 1)));
 }
+
+#[test]
+fn a_changed_copy_has_a_digest_of_its_own() {
+    let mut one = Environment::default();
+    one.set(*b"A", *b"1").expect("a variable");
+    let digest = one.digest();
+    let mut other = one.clone();
+    assert_eq!((other.digest(), &other), (digest, &one));
+    other.set(*b"A", *b"2").expect("a variable");
+    assert!(other.digest() != digest && other != one && one.digest() == digest);
+}

@@ -41,7 +41,7 @@ pub use open::{
 };
 pub use queuectl_core as core;
 pub use queuectl_exec::protocol::OnCrash;
-pub use request::{Enqueuer, JobRequest, RequestError};
+pub use request::{Enqueuer, JobMaker, JobRequest, RequestError};
 #[cfg(feature = "simulation")]
 pub use worker::simulation;
 pub use worker::{Handled, Sign, Signs, Task, Worker, WorkerOptions, WorkerReport};

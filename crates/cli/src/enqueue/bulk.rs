@@ -8,10 +8,10 @@ use queuectl::core::job::NewJob;
 use queuectl::core::limits::{ENQUEUE_FAULTS_NAMED_MAX, ENQUEUE_JOBS_MAX, ENQUEUE_LINE_BYTES_MAX};
 use queuectl::core::queue::QueueName;
 use queuectl::core::settings::Settings;
-use queuectl::{Client, Enqueuer, JobRequest};
+use queuectl::{Client, Enqueuer, JobMaker, JobRequest};
 
 use super::doubles::Doubles;
-use super::input::{Line, Spooled};
+use super::input::{Line, Lines, Spooled};
 use crate::exit::{Exit, Failure};
 use crate::progress::Progress;
 use crate::terminal::{clean, complain};
@@ -98,18 +98,20 @@ pub async fn load(
     let loader = client.load().await?;
     let progress = Progress::new("Enqueueing jobs", Some(total));
     let mut file = tempfile::tempfile().map_err(|error| spool_failed(&error))?;
-    let (mut lines, mut step, mut count) = (spooled.lines(bulk.end)?, Vec::new(), 0);
+    let mut lines = spooled.lines(bulk.end)?;
+    let mut count = 0;
+    let mut step = next_step(client, &mut lines, &mut checker)?;
     let result = loop {
-        let line = lines.next()?;
-        let last = line.is_none();
-        step.extend(line.and_then(|line| checker.check(client, line).ok().flatten()));
-        if step.len() < ENQUEUE_JOBS_MAX && !last {
-            continue;
+        if step.is_empty() {
+            break Ok(());
         }
         if bulk.skip_invalid {
             retain_new(client, &mut step).await?;
         }
-        if let Err(error) = loader.add(&mut step).await {
+        // While the store takes one step, the next is read.
+        let reading = async { next_step(client, &mut lines, &mut checker) };
+        let (added, next) = tokio::join!(loader.add(&mut step), reading);
+        if let Err(error) = added {
             break Err(error);
         }
         if keep_ids {
@@ -118,10 +120,7 @@ pub async fn load(
         }
         count += step.len() as u64;
         progress.add(step.len() as u64);
-        step.clear();
-        if last {
-            break Ok(());
-        }
+        step = next?;
     };
     drop(progress);
     match result {
@@ -135,6 +134,21 @@ pub async fn load(
             Err(error.into())
         }
     }
+}
+
+/// The jobs of the next lines, as many as one transaction takes; none at the end.
+fn next_step(
+    client: &Client,
+    lines: &mut Lines<'_>,
+    checker: &mut Checker<'_>,
+) -> Result<Vec<NewJob>, Failure> {
+    let mut step = Vec::new();
+    while step.len() < ENQUEUE_JOBS_MAX
+        && let Some(line) = lines.next()?
+    {
+        step.extend(checker.check(client, line).ok().flatten());
+    }
+    Ok(step)
 }
 
 fn spool_failed(error: &std::io::Error) -> Failure {
@@ -240,8 +254,8 @@ async fn retain_new(client: &Client, jobs: &mut Vec<NewJob>) -> Result<(), Failu
 /// Makes jobs of lines, one after the other.
 struct Checker<'a> {
     bulk: &'a Bulk,
-    enqueuer: &'a Enqueuer,
     settings: &'a Settings,
+    maker: JobMaker<'a>,
     doubles: Doubles,
     notes: BTreeSet<String>,
     /// Lines whose id was on a line before.
@@ -251,7 +265,7 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn new(bulk: &'a Bulk, enqueuer: &'a Enqueuer, settings: &'a Settings) -> Checker<'a> {
         let (doubles, notes) = (Doubles::gather(), BTreeSet::new());
-        Checker { bulk, enqueuer, settings, doubles, notes, duplicates: 0 }
+        Checker { bulk, settings, maker: JobMaker::new(settings, enqueuer), doubles, notes, duplicates: 0 }
     }
 
     /// The job of a line; none if it is blank JSON. Else what is wrong with the line.
@@ -268,7 +282,7 @@ impl<'a> Checker<'a> {
             },
             Form::Argument { request } => self.argument(request, line.bytes).map_err(wrong)?,
         };
-        let job = request.into_job(&mut || client.next_id(), self.settings, self.enqueuer);
+        let job = self.maker.job(request, &mut || client.next_id());
         let job = job.map_err(|error| wrong(error.to_string()))?;
         if !job.generated {
             let id = job.id.as_str();

@@ -8,7 +8,7 @@ use queuectl_core::store::Inserted;
 
 use super::Client;
 use crate::error::EnqueueError;
-use crate::request::{Enqueuer, JobRequest, RequestError};
+use crate::request::{Enqueuer, JobMaker, JobRequest, RequestError};
 
 /// Draws of a generated id before a collision is reported as what it then is: not a collision.
 pub(super) const ID_DRAWS_MAX: usize = 8;
@@ -23,8 +23,9 @@ impl Client {
         let settings = self.store.settings().await?;
         let several = requests.len() > 1;
         let mut jobs = Vec::with_capacity(requests.len());
+        let mut maker = JobMaker::new(&settings, enqueuer);
         for (index, request) in requests.into_iter().enumerate() {
-            let job = request.into_job(&mut || self.next_id(), &settings, enqueuer);
+            let job = maker.job(request, &mut || self.next_id());
             jobs.push(job.map_err(|error| if several { error.in_job(index + 1) } else { error })?);
         }
         self.insert(jobs).await

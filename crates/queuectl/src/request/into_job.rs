@@ -1,5 +1,6 @@
 //! From a request to a job: the settings in force and the enqueuer's surroundings fill in what was not said.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,91 @@ impl Default for Enqueuer {
     }
 }
 
+/// Makes jobs of requests, one after the other. What is the same for all jobs of a queue is found out once.
+pub struct JobMaker<'a> {
+    settings: &'a Settings,
+    enqueuer: &'a Enqueuer,
+    /// By the queues as they are asked for.
+    bases: HashMap<Option<String>, Base>,
+}
+
+/// What a request for a queue begins with.
+struct Base {
+    /// In the enqueuer's directory, with what is captured of its variables.
+    spec: JobSpec,
+    pass_env: Vec<String>,
+}
+
+/// Queues that a maker remembers at once.
+const BASES_MAX: usize = 1_024;
+
+impl<'a> JobMaker<'a> {
+    pub fn new(settings: &'a Settings, enqueuer: &'a Enqueuer) -> JobMaker<'a> {
+        JobMaker { settings, enqueuer, bases: HashMap::new() }
+    }
+
+    /// The job that a request asks for. `next_id` is called if no id is given.
+    pub fn job(
+        &mut self,
+        request: JobRequest,
+        next_id: &mut dyn FnMut() -> JobId,
+    ) -> Result<NewJob, RequestError> {
+        request.check()?;
+        let command = request.checked_command()?.ok_or(RequestError::NoCommand)?;
+        let due = request.due(&self.enqueuer.time_zone)?;
+        let enqueuer = self.enqueuer;
+        let base = self.base(request.queue.as_ref())?;
+        let mut spec = base.spec.clone();
+        spec.command = Some(command);
+        if !request.pass.is_empty() {
+            spec.environment = captured(request.pass.iter().chain(&base.pass_env), enqueuer)?;
+        }
+        for (name, value) in &request.env {
+            spec.environment.set(name.clone(), value.clone())?;
+        }
+        if let Some(dir) = &request.dir {
+            spec.dir = Some(absolute("dir", dir, enqueuer)?);
+        }
+        spec.stdin = request.stdin.as_deref().map(|file| absolute("stdin", file, enqueuer)).transpose()?;
+        let id = request.id.clone().map(JobId::new).transpose()?;
+        request.lay_over(&mut spec);
+        let generated = id.is_none();
+        Ok(NewJob { id: id.unwrap_or_else(next_id), generated, spec, due })
+    }
+
+    fn base(&mut self, name: Option<&String>) -> Result<&Base, RequestError> {
+        let key = name.cloned();
+        if !self.bases.contains_key(&key) {
+            if self.bases.len() == BASES_MAX {
+                self.bases.clear();
+            }
+            let queue = key.clone().map(QueueName::new).transpose()?.unwrap_or_default();
+            let in_force = self.settings.for_queue(&queue);
+            let mut spec = in_force.spec(queue);
+            spec.environment = captured(in_force.pass_env.iter(), self.enqueuer)?;
+            spec.dir.clone_from(&self.enqueuer.dir);
+            self.bases.insert(key.clone(), Base { spec, pass_env: in_force.pass_env });
+        }
+        Ok(&self.bases[&key])
+    }
+}
+
+/// Of the enqueuer's variables those that always travel with a job, and those that are asked for.
+fn captured<'a>(
+    asked: impl Iterator<Item = &'a String>,
+    enqueuer: &Enqueuer,
+) -> Result<Environment, EnvironmentError> {
+    let patterns: Vec<&str> = CAPTURED.iter().copied().chain(asked.map(String::as_str)).collect();
+    let mut environment = Environment::default();
+    for (name, value) in &enqueuer.variables {
+        let own = name.starts_with(RESERVED_PREFIX.as_bytes());
+        if !own && patterns.iter().any(|pattern| matches(pattern, name)) {
+            environment.set(name.clone(), value.clone())?;
+        }
+    }
+    Ok(environment)
+}
+
 impl JobRequest {
     /// The job that this asks for. `next_id` is called if no id is given.
     pub fn into_job(
@@ -43,23 +129,7 @@ impl JobRequest {
         settings: &Settings,
         enqueuer: &Enqueuer,
     ) -> Result<NewJob, RequestError> {
-        self.check()?;
-        let command = self.checked_command()?.ok_or(RequestError::NoCommand)?;
-        let due = self.due(&enqueuer.time_zone)?;
-        let queue = self.queue.clone().map(QueueName::new).transpose()?.unwrap_or_default();
-        let in_force = settings.for_queue(&queue);
-        let mut spec = in_force.spec(queue);
-        spec.command = Some(command);
-        spec.environment = self.environment(&in_force.pass_env, enqueuer)?;
-        spec.dir = match &self.dir {
-            Some(dir) => Some(absolute("dir", dir, enqueuer)?),
-            None => enqueuer.dir.clone(),
-        };
-        spec.stdin = self.stdin.as_deref().map(|file| absolute("stdin", file, enqueuer)).transpose()?;
-        let id = self.id.clone().map(JobId::new).transpose()?;
-        self.lay_over(&mut spec);
-        let generated = id.is_none();
-        Ok(NewJob { id: id.unwrap_or_else(next_id), generated, spec, due })
+        JobMaker::new(settings, enqueuer).job(self, next_id)
     }
 
     fn due(&self, zone: &TimeZone) -> Result<Due, RequestError> {
@@ -68,22 +138,6 @@ impl JobRequest {
             (None, Some(delay)) => Ok(Due::After(delay)),
             (None, None) => Ok(Due::Now),
         }
-    }
-
-    fn environment(&self, pass_env: &[String], enqueuer: &Enqueuer) -> Result<Environment, EnvironmentError> {
-        let asked = self.pass.iter().chain(pass_env).map(String::as_str);
-        let patterns: Vec<&str> = CAPTURED.iter().copied().chain(asked).collect();
-        let mut environment = Environment::default();
-        for (name, value) in &enqueuer.variables {
-            let own = name.starts_with(RESERVED_PREFIX.as_bytes());
-            if !own && patterns.iter().any(|pattern| matches(pattern, name)) {
-                environment.set(name.clone(), value.clone())?;
-            }
-        }
-        for (name, value) in &self.env {
-            environment.set(name.clone(), value.clone())?;
-        }
-        Ok(environment)
     }
 
     /// Puts plain values into the spec, where they are said.

@@ -27,7 +27,7 @@ pub use codes::parse_codes;
 pub use edit::{EDITABLE, parse_edit};
 pub use error::RequestError;
 pub use fields::FIELDS;
-pub use into_job::Enqueuer;
+pub use into_job::{Enqueuer, JobMaker};
 pub use json::{Parsed, parse_many};
 pub use run_at::parse_run_at;
 pub use values::parse_timeout;

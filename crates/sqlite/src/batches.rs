@@ -208,7 +208,8 @@ fn count_promoted(connection: &Connection, mut rows: Rows<'_>) -> Result<usize, 
     drop(rows);
     let mut statement = connection.prepare_cached(
         "-- batch_count
-         INSERT INTO counts VALUES (?, 'pending', ?, 0, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
+         INSERT INTO counts (queue, state, ready, retrying, n) VALUES (?, 'pending', ?, 0, ?)
+           ON CONFLICT DO UPDATE SET n = n + excluded.n",
     )?;
     for (queue, ready, n) in &sums {
         statement.execute((queue, ready, *n as i64))?;

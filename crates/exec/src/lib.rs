@@ -22,7 +22,7 @@ mod unix;
 pub mod wire;
 
 pub use cgroup::{CgroupName, end_cgroups, has_groups};
-pub use clock::now_boot_ms;
+pub use clock::{Alarm, now_boot_ms};
 pub use estate::{Estate, Remains, try_take};
 pub use keeper::{KeeperOptions, run};
 pub use launch::{LaunchOptions, Launched, launch};

@@ -9,6 +9,8 @@ use queuectl_core::limits::{RECOVERY_INTERVAL, RECOVERY_INTERVAL_ALONE};
 use queuectl_core::query::Filter;
 use queuectl_core::state::Shown;
 use queuectl_core::store::{StopMode, StoreResult};
+use queuectl_exec::Alarm;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::{info, warn};
@@ -122,6 +124,38 @@ impl Duties {
     }
 }
 
+/// The time between two passes.
+struct Rest {
+    /// `None` if there is none to be had; then the runtime's timer does.
+    alarm: Option<AsyncFd<Alarm>>,
+}
+
+impl Rest {
+    #[expect(
+        deprecated,
+        reason = "what is to replace it is unsafe, for descriptors that may change; an alarm's does not"
+    )]
+    fn new() -> Rest {
+        Rest { alarm: Alarm::new().and_then(AsyncFd::new).ok() }
+    }
+
+    /// Safe to drop and call again.
+    async fn over(&self, span: Duration) {
+        if let Some(alarm) = &self.alarm
+            && alarm.get_ref().set(span).is_ok()
+        {
+            while let Ok(mut ready) = alarm.readable().await {
+                match alarm.get_ref().take() {
+                    Ok(true) => return,
+                    Ok(false) => ready.clear_ready(),
+                    Err(_) => break,
+                }
+            }
+        }
+        tokio::time::sleep(span).await;
+    }
+}
+
 /// Who attends to the duties.
 struct Attendant {
     client: Client,
@@ -139,7 +173,7 @@ impl Attendant {
         // Long work goes a step a pass, so that neither recovery nor a stop waits for it.
         let (mut more_old, mut more_dead) = (false, false);
         let mut log_watch = LogWatch::default();
-        let mut interval = RECOVERY_INTERVAL;
+        let (between, mut interval) = (Rest::new(), RECOVERY_INTERVAL);
         for pass in 0_u64.. {
             self.beat.strike(interval);
             let alone = self.look_after_the_dead(pass).await;
@@ -164,7 +198,7 @@ impl Attendant {
             tokio::select! {
                 () = self.stop.notified() => break,
                 () = self.nudge.0.notified() => {}
-                () = tokio::time::sleep(rest) => {}
+                () = between.over(rest) => {}
             }
         }
         while self.fosters.join_next().await.is_some() {}

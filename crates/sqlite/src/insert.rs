@@ -34,7 +34,7 @@ impl<'a> Inserter<'a> {
         Inserter { batch: Some(batch), ..Inserter::new(connection, now) }
     }
 
-    /// Inserts one; false if its id exists already. After an error the transaction, or its savepoint, is to be undone.
+    /// Inserts one; false if its id exists already.
     pub fn insert(&mut self, job: &NewJob) -> Result<bool, Failure> {
         let (due, run_at) = match job.due {
             Due::Now => (self.now, None),
@@ -50,9 +50,8 @@ impl<'a> Inserter<'a> {
         let inserted = self
             .connection
             .prepare_cached(
-                // OR FAIL: whatever fails is undone by the savepoint around it all, and not for each row besides.
                 "-- job_insert
-                 INSERT OR FAIL INTO job (id, generated, kind, queue, priority, state, ready, retrying, due_at, run_at,
+                 INSERT INTO job (id, generated, kind, queue, priority, state, ready, retrying, due_at, run_at,
                                   created_at, updated_at, command, spec, digest, environment, batch)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?10, ?11, ?12, ?13, ?14, ?15)
                  ON CONFLICT (id) DO NOTHING",

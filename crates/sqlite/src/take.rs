@@ -70,7 +70,7 @@ fn take_all(
     let mut number = last - jobs.len() as i64;
     let mut statement = connection.prepare_cached(&format!(
         "-- take_claim
-         UPDATE OR FAIL job SET state = ?1, ready = 0, retrying = 0, incarnation = ?2, claim = ?3, owner = ?4, worker = ?5,
+         UPDATE job SET state = ?1, ready = 0, retrying = 0, incarnation = ?2, claim = ?3, owner = ?4, worker = ?5,
                         started_at = ?6, updated_at = ?6
          WHERE seq = ?7 RETURNING {}",
         sealed_columns()

@@ -1,7 +1,8 @@
 //! The writer: one thread that owns the only connection that writes, and commits for many at once.
 //!
-//! Requests that wait when the thread turns to them share one `BEGIN IMMEDIATE ... COMMIT` and one sync. Each runs in a
-//! savepoint of its own, so that one that fails undoes only itself. Rings are rung, and replies go out, after the commit.
+//! Requests that wait when the thread turns to them share one `BEGIN IMMEDIATE ... COMMIT` and one sync. Each of several
+//! runs in a savepoint of its own, so that one that fails undoes only itself. Rings are rung, and replies go out, after
+//! the commit.
 
 use std::ffi::c_int;
 use std::path::PathBuf;
@@ -39,8 +40,15 @@ pub struct Rings {
     pub outcome: bool,
 }
 
-/// Runs on the writer's thread: inside its savepoint, or with the reason why nothing can run. Returns what replies.
-type Operation = Box<dyn FnOnce(Result<(&Connection, &mut Rings), StoreError>) -> Reply + Send>;
+/// Runs on the writer's thread: in the transaction, or with the reason why nothing can run. Returns what replies.
+type Operation = Box<dyn FnOnce(Result<(&Connection, &mut Rings, Company), StoreError>) -> Reply + Send>;
+
+/// Who else is in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Alone,
+    Others,
+}
 /// What the thread is asked to do.
 enum Order {
     Write(Operation),
@@ -120,7 +128,7 @@ fn boxed<T: Send + 'static>(
     let (sender, receiver) = oneshot::channel();
     let boxed: Operation = Box::new(move |turn| {
         let (result, error) = match turn {
-            Ok((connection, rings)) => match in_savepoint(connection, rings, operation) {
+            Ok((connection, rings, company)) => match apart(connection, rings, company, operation) {
                 Ok(value) => (Some(value), None),
                 Err(error) => (None, Some(error)),
             },
@@ -213,9 +221,14 @@ impl Desk {
             return Ok(());
         }
         let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
+        let company = if group.len() == 1 { Company::Alone } else { Company::Others };
         for operation in group {
             // An error may have undone everything; what ran now would be a transaction of its own, and nobody would know.
-            let turn = if connection.is_autocommit() { Err(undone()) } else { Ok((connection, &mut rings)) };
+            let turn = if connection.is_autocommit() {
+                Err(undone())
+            } else {
+                Ok((connection, &mut rings, company))
+            };
             replies.push(operation(turn));
         }
         point!("store.commit.before");
@@ -321,14 +334,23 @@ fn refuse_all(group: Vec<Operation>, error: &StoreError) {
     }
 }
 
-fn in_savepoint<T>(
+/// Runs an operation so that it can be undone without the others: in a savepoint, or in the whole transaction if there
+/// are none. In a savepoint SQLite keeps every page as it was, and the longer that list, the slower each statement.
+fn apart<T>(
     connection: &Connection,
     rings: &mut Rings,
+    company: Company,
     operation: impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<T>, Failure>,
 ) -> StoreResult<T> {
+    let (begin, keep_it, undo_it) = match company {
+        Company::Alone => ("", "", "ROLLBACK; BEGIN"),
+        Company::Others => {
+            ("SAVEPOINT operation", "RELEASE operation", "ROLLBACK TO operation; RELEASE operation")
+        }
+    };
     let mut wanted = *rings;
     let result = (|| {
-        connection.execute_batch("SAVEPOINT operation")?;
+        connection.execute_batch(begin)?;
         operation(connection, &mut wanted)
     })();
     let (keep, answer) = match result {
@@ -336,18 +358,14 @@ fn in_savepoint<T>(
         Ok(Verdict::Undo(value)) => (false, Ok(value)),
         Err(Failure(error)) => (false, Err(error)),
     };
-    // A full disk may have rolled back the whole transaction already: then there is no savepoint left to end.
+    // A full disk may have rolled back the whole transaction already: then there is nothing left to end.
     if connection.is_autocommit() {
         return Err(answer.err().unwrap_or_else(undone));
     }
     if keep {
         *rings = wanted;
-        connection.execute_batch("RELEASE operation").map_err(|e| Failure::from(e).0)?;
-    } else {
-        connection
-            .execute_batch("ROLLBACK TO operation; RELEASE operation")
-            .map_err(|e| Failure::from(e).0)?;
     }
+    connection.execute_batch(if keep { keep_it } else { undo_it }).map_err(|e| Failure::from(e).0)?;
     answer
 }
 

@@ -75,9 +75,8 @@ CREATE TABLE job (
   command          TEXT,
   spec             TEXT NOT NULL,
   digest           BLOB,
-  -- Checked at the commit: a check with each row makes SQLite keep every page as it was before that row.
-  environment      INTEGER REFERENCES environment (id) DEFERRABLE INITIALLY DEFERRED,
-  batch            INTEGER REFERENCES batch (id) DEFERRABLE INITIALLY DEFERRED,
+  environment      INTEGER REFERENCES environment (id),
+  batch            INTEGER REFERENCES batch (id),
   CHECK (ready = 0 OR state = 'pending'),
   CHECK ((claim IS NOT NULL) = (state = 'processing'))
 ) STRICT;

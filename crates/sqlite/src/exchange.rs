@@ -171,12 +171,11 @@ fn settle_all(
     } else {
         Err(String::new())
     };
-    let results: Vec<Result<Option<String>, String>> = match queues {
-        Ok(queues) => queues.into_iter().map(Ok).collect(),
-        Err(_) => {
-            let alone = |settle: &Settle| savepoint(connection, || one(settle));
-            settles.iter().map(alone).collect::<Result<_, _>>()?
-        }
+    let results: Vec<Result<Option<String>, String>> = if let Ok(queues) = queues {
+        queues.into_iter().map(Ok).collect()
+    } else {
+        let alone = |settle: &Settle| savepoint(connection, || one(settle));
+        settles.iter().map(alone).collect::<Result<_, _>>()?
     };
     let told = settles.iter().zip(results).map(|(settle, result)| match result {
         Ok(Some(queue)) => {

@@ -1,4 +1,4 @@
-// Drives bunqueue, embedded, on SQLite, under Bun: `bunqueue.mjs shell|bulk N`, in an empty directory; prints seconds.
+// Drives bunqueue, embedded, on SQLite, under Bun: `bunqueue.mjs shell|bulk|drain N`, in an empty directory; prints seconds.
 
 import { Queue, Worker } from "bunqueue/client";
 
@@ -20,7 +20,8 @@ const run = async () => {
     const child = Bun.spawn(["/bin/sh", "-c", "echo hi"], { stdout: "pipe", stderr: "pipe" });
     return await new Response(child.stdout).text();
 };
-const worker = new Worker("jobs", run, { ...options, concurrency: 4 });
+const drains = what === "drain";
+const worker = new Worker("jobs", drains ? async () => {} : run, { ...options, concurrency: drains ? 1000 : 4 });
 worker.on("completed", () => {
     done += 1;
     if (done < jobs) return;

@@ -55,6 +55,9 @@ enum Part {
     /// A floor, in this process; prints its seconds
     #[command(hide = true, subcommand)]
     Floor(floors::Floor),
+    /// Our side of the scenario `drain`, in this process; prints its seconds
+    #[command(hide = true)]
+    Drain { store: PathBuf },
 }
 
 fn scenario_names() -> Vec<&'static str> {
@@ -63,8 +66,12 @@ fn scenario_names() -> Vec<&'static str> {
 
 fn main() -> Result<ExitCode, Fault> {
     let bench = Bench::parse();
-    if let Some(Part::Floor(floor)) = bench.part {
-        println!("{}", floors::run(floor)?.as_secs_f64());
+    if let Some(part) = bench.part {
+        let took = match part {
+            Part::Floor(floor) => floors::run(floor)?,
+            Part::Drain { store } => scenarios::drain::run(&store)?,
+        };
+        println!("{}", took.as_secs_f64());
         return Ok(ExitCode::SUCCESS);
     }
     let this = std::env::current_exe()?;

@@ -73,9 +73,9 @@ const PEERS: &[Peer] = &[
         name: "bunqueue",
         script: "bunqueue.mjs",
         needs: "npm/node_modules/bunqueue",
-        does: &["shell", "bulk"],
+        does: &["shell", "bulk", "drain"],
         durability: "SQLite behind a buffer that is written every few milliseconds, not synced at each commit",
-        setting: "embedded, on a file, under Bun; addBulk by 1,000; concurrency 4, Bun.spawn a job",
+        setting: "embedded, on a file, under Bun; addBulk by 1,000; concurrency 4, Bun.spawn a job; drain: concurrency 1,000",
     },
     Peer {
         name: "plainjob",

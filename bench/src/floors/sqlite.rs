@@ -60,6 +60,7 @@ pub fn insert(from: &Path, into: &Path, batch: usize) -> Result<Duration, Fault>
 pub fn complete(store: &Path, batch: usize) -> Result<Duration, Fault> {
     let begin = now();
     let mut connection = open(store)?;
+    let kind: String = connection.query_row("SELECT kind FROM job LIMIT 1", [], |row| row.get(0))?;
     let mut held: Vec<(i64, i64)> = Vec::new();
     loop {
         let transaction = connection.transaction()?;
@@ -79,10 +80,10 @@ pub fn complete(store: &Path, batch: usize) -> Result<Duration, Fault> {
         }
         held = transaction
             .prepare_cached(
-                "SELECT seq, seq FROM job INDEXED BY job_first WHERE ready = 1 AND kind = 'command'
-                 ORDER BY priority DESC, due_at, seq LIMIT ?",
+                "SELECT seq, seq FROM job INDEXED BY job_first WHERE ready = 1 AND kind = ?2
+                 ORDER BY priority DESC, due_at, seq LIMIT ?1",
             )?
-            .query_map([batch as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map((batch as i64, &kind), |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         for (seq, claim) in &held {
             transaction

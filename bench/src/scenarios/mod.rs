@@ -8,6 +8,7 @@
 mod ageing;
 mod backlog;
 mod bulk;
+pub mod drain;
 mod enqueue_cli;
 mod enqueue_many;
 mod flood;
@@ -31,6 +32,7 @@ pub const ALL: &[(&str, Planner)] = &[
     ("enqueue-cli", enqueue_cli::plan),
     ("enqueue-many", enqueue_many::plan),
     ("bulk", bulk::plan),
+    ("drain", drain::plan),
     ("pickup", pickup::idle),
     ("loaded-pickup", pickup::loaded),
     ("idle", idle::plan),

@@ -143,6 +143,9 @@ pub const OUTPUT_BYTES_MIN: u64 = 64 * 1024;
 pub const OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024 * 1024;
 /// Read from a pipe at once, in bytes.
 pub const PIPE_READ_BYTES: usize = 64 * 1024;
+/// Size of a pipe whose output is more than is kept, and most that is read from it at once, in bytes: what is dropped costs
+/// less the more of it comes at a time. As much as the kernel lets everyone ask for.
+pub const PIPE_FLOOD_BYTES: usize = 1024 * 1024;
 /// Reads from one pipe before the keeper turns to the others.
 pub const PIPE_READS_PER_TURN: usize = 4;
 /// The pipes of an attempt are watched once it has run so long. Most have ended by then, and what they printed is read

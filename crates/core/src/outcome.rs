@@ -147,7 +147,7 @@ pub struct Output {
     pub bytes_dropped: u64,
     /// Length of the part of the body before the gap, in bytes.
     pub head_len: u64,
-    /// SHA-256 over all that was printed, kept or not.
+    /// SHA-256 over the body: all that was printed, or what was kept of it.
     pub sha256: [u8; 32],
     pub body: OutputBody,
 }

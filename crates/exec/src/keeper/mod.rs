@@ -43,7 +43,7 @@ use journal::Journal;
 use peer::Peer;
 use poll::{Interest, Poll, Token};
 use program::Common;
-use queuectl_core::limits::{KEEPER_TURN_MAX, PIPE_READ_BYTES, PREFETCH_MAX, SLOTS_MAX};
+use queuectl_core::limits::{KEEPER_TURN_MAX, PIPE_FLOOD_BYTES, PREFETCH_MAX, SLOTS_MAX};
 use queuectl_points::point;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
@@ -218,7 +218,8 @@ impl Keeper {
             unmarked: Unmarked::Ours,
             paused: false,
             busy: false,
-            buffer: vec![0; PIPE_READ_BYTES],
+            // Resident as far as it was ever filled.
+            buffer: vec![0; PIPE_FLOOD_BYTES],
         })
     }
 

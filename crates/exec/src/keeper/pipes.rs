@@ -3,7 +3,7 @@
 use super::Keeper;
 use super::poll::{Interest, Token};
 use crate::protocol::Stream;
-use queuectl_core::limits::{KEPT_PIPES_MAX, PIPE_READ_BYTES, PIPE_READS_PER_TURN};
+use queuectl_core::limits::{KEPT_PIPES_MAX, PIPE_FLOOD_BYTES, PIPE_READ_BYTES, PIPE_READS_PER_TURN};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
@@ -28,6 +28,13 @@ fn read(pipe: &OwnedFd, buffer: &mut [u8]) -> Read {
     }
 }
 
+/// More comes than is kept: fewer and larger reads. A kernel that refuses only makes it slower.
+fn widen(pipe: Option<&OwnedFd>) {
+    if let Some(pipe) = pipe {
+        let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_FLOOD_BYTES);
+    }
+}
+
 impl Keeper {
     pub(super) fn read_pipe(&mut self, serial: u64, stream: Stream) {
         let Some(attempt) = self.attempts.get_mut(&serial) else { return self.skip_pipe(serial, stream) };
@@ -35,7 +42,11 @@ impl Keeper {
             let Some(pipe) = attempt.pipe(stream) else { return };
             match read(pipe, &mut self.buffer) {
                 Read::Bytes(len) => {
+                    let before = attempt.output.of(stream).is_flooded();
                     attempt.output.push(stream, &self.buffer[..len]);
+                    if !before && attempt.output.of(stream).is_flooded() {
+                        widen(attempt.pipe(stream).as_ref());
+                    }
                     if len < PIPE_READ_BYTES {
                         return;
                     }

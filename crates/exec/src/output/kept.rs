@@ -106,7 +106,8 @@ impl Kept {
         Ok(())
     }
 
-    fn give_up(&mut self, len: u64) {
+    /// Keeping has failed: only so many bytes from the beginning stay.
+    pub(super) fn give_up(&mut self, len: u64) {
         self.len = len;
         self.layout = Layout::Broken;
         self.place.truncate(len);
@@ -145,7 +146,7 @@ impl Kept {
     /// Puts the ring in order, moving about `bytes_max` bytes. True when all is in order.
     ///
     /// Until then nothing can be read.
-    pub(super) fn finish_step(&mut self, bytes_max: u64) -> bool {
+    pub(super) fn order_step(&mut self, bytes_max: u64) -> bool {
         if let Layout::Ring { head } = self.layout {
             let ring = self.len - head;
             let oldest = if ring == 0 { 0 } else { (self.total - head) % ring };
@@ -159,7 +160,16 @@ impl Kept {
                 Err(_) => self.give_up(head),
             }
         }
-        self.place.close();
         true
+    }
+
+    /// A piece of what is kept, once it is in order.
+    pub(super) fn body_piece(&self, at: u64, len: usize) -> std::io::Result<Vec<u8>> {
+        self.place.read_at(at, len)
+    }
+
+    /// Nothing more is written.
+    pub(super) fn close(&mut self) {
+        self.place.close();
     }
 }

@@ -1,4 +1,4 @@
-//! What a job prints: counted and hashed in full, kept up to a bound.
+//! What a job prints: counted in full, kept and hashed up to a bound.
 //!
 //! `output_max` caps both streams together. A quarter of it belongs to each stream alone; the other half goes to
 //! whichever asks first. Once a stream has used up its share, its first half stays and the second becomes a ring over
@@ -22,6 +22,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
+
+/// Hashed at once, in bytes.
+const HASH_BYTES: usize = 256 * 1024;
 
 /// What the two streams of an attempt may still take of the half that they share.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +74,8 @@ impl Output {
 
     /// Puts the files in order, a bounded piece at a time. True when done.
     pub(crate) fn finish_step(&mut self) -> bool {
-        self.stdout.kept.finish_step(OUTPUT_ROTATE_BYTES_PER_TURN)
-            && self.stderr.kept.finish_step(OUTPUT_ROTATE_BYTES_PER_TURN)
+        self.stdout.finish_step(OUTPUT_ROTATE_BYTES_PER_TURN)
+            && self.stderr.finish_step(OUTPUT_ROTATE_BYTES_PER_TURN)
     }
 }
 
@@ -86,18 +89,55 @@ fn file_name(claim: ClaimKey, stream: Stream) -> String {
 
 /// One stream.
 pub(crate) struct Capture {
+    /// Over the first `hashed` bytes of what is kept. It goes along with what comes until the first byte is dropped; then it
+    /// begins anew at the end, for most of a flood is never kept.
     hash: Sha256,
+    hashed: u64,
     kept: Kept,
 }
 
 impl Capture {
     fn new(own: u64, name: String, dir: &Rc<OutputDir>) -> Capture {
-        Capture { hash: Sha256::new(), kept: Kept::new(own, name, dir) }
+        Capture { hash: Sha256::new(), hashed: 0, kept: Kept::new(own, name, dir) }
     }
 
     fn push(&mut self, bytes: &[u8], shared: &mut Shared) {
-        self.hash.update(bytes);
         self.kept.push(bytes, shared);
+        if !self.is_flooded() {
+            self.hash.update(bytes);
+            self.hashed += bytes.len() as u64;
+        } else if self.hashed > 0 {
+            (self.hash, self.hashed) = (Sha256::new(), 0);
+        }
+    }
+
+    /// Whether more has come than is kept.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.kept.total() > self.kept.len()
+    }
+
+    /// Puts what was kept in order and then hashes what is not hashed yet, a bounded piece at a time. True when done.
+    fn finish_step(&mut self, bytes_max: u64) -> bool {
+        if !self.kept.order_step(bytes_max) {
+            return false;
+        }
+        let until = self.kept.len().min(self.hashed + bytes_max);
+        while self.hashed < until {
+            let len = HASH_BYTES.min((until - self.hashed) as usize);
+            let Ok(bytes) = self.kept.body_piece(self.hashed, len) else {
+                // What cannot be read again is not kept.
+                self.kept.give_up(0);
+                (self.hash, self.hashed) = (Sha256::new(), 0);
+                break;
+            };
+            self.hash.update(bytes);
+            self.hashed += len as u64;
+        }
+        let done = self.hashed == self.kept.len();
+        if done {
+            self.kept.close();
+        }
+        done
     }
 
     /// What there is from an offset of the whole stream on, at most `limit` bytes of it.
@@ -124,13 +164,13 @@ pub(crate) fn captured_nothing() -> Captured {
 
 /// What is kept of bytes that nobody has to be asked for: the beginning, if they are more than is kept in memory.
 pub fn captured(mut bytes: Vec<u8>) -> Captured {
-    let (total, sha256) = (bytes.len(), Sha256::digest(&bytes).into());
+    let total = bytes.len();
     bytes.truncate(OUTPUT_INLINE_BYTES_MAX);
     Captured {
         bytes_total: total as u64,
         bytes_dropped: (total - bytes.len()) as u64,
         head_len: bytes.len() as u64,
-        sha256,
+        sha256: Sha256::digest(&bytes).into(),
         body: Body::Inline(bytes),
     }
 }
@@ -195,7 +235,7 @@ mod tests {
         let tail = &body[head_len..];
         assert_eq!(captured.bytes_total, printed.len() as u64);
         assert_eq!(captured.bytes_dropped, (printed.len() - body.len()) as u64);
-        assert_eq!(captured.sha256, <[u8; 32]>::from(Sha256::digest(printed)));
+        assert_eq!(captured.sha256, <[u8; 32]>::from(Sha256::digest(&body)), "hash of what is kept");
         assert_eq!(body[..head_len], printed[..head_len], "head");
         assert_eq!(tail, &printed[printed.len() - tail.len()..], "tail");
         if captured.bytes_dropped == 0 {

@@ -41,7 +41,7 @@ pub struct OutputView {
     pub bytes: u64,
     /// Of that, not kept.
     pub dropped: u64,
-    /// Over all that was printed, in hexadecimal digits.
+    /// Over what was kept, in hexadecimal digits.
     pub sha256: String,
 }
 

@@ -37,10 +37,12 @@ const TABLES: [(&str, &str); 12] = [
 ];
 
 /// Counts that differ from the rows.
+/// Jobs of a batch are counted when they are promoted; until then their due time is beyond any date.
 const MISCOUNTED: &str = "
     SELECT queue || ' ' || state || ready || retrying || ': ' || sum(kept) || ' kept, ' || sum(there) || ' there' FROM (
       SELECT queue, state, ready, retrying, n AS kept, 0 AS there FROM counts
-      UNION ALL SELECT queue, state, ready, retrying, 0, count(*) FROM job GROUP BY queue, state, ready, retrying)
+      UNION ALL SELECT queue, state, ready, retrying, 0, count(*) FROM job WHERE due_at < 1152921504606846976
+        GROUP BY queue, state, ready, retrying)
     GROUP BY queue, state, ready, retrying HAVING sum(kept) != sum(there)";
 
 /// Column by column.

@@ -120,8 +120,9 @@ fn feed(house: &House, enqueued: usize, dice: &mut Dice) -> Result<usize, String
 
 /// Everything comes to its end, and is looked through; returns how many jobs ended.
 fn judge(house: &mut House) -> Result<u64, String> {
-    house.run(&["worker", "stop"], None)?;
     until("the workers end", || {
+        // Again and again, for one that was only starting was not told.
+        house.run(&["worker", "stop"], None)?;
         house.ended();
         Ok(house.worker_pids().is_empty())
     })?;

@@ -69,8 +69,9 @@ pub const SETTLE_DELAY: Duration = Duration::from_millis(5);
 pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 /// How often a worker looks for keepers whose process or worker has died. Its slow look at the store keeps the same beat.
 pub const RECOVERY_INTERVAL: Duration = Duration::from_millis(500);
-/// The same while there is no keeper but its own, whose death it sees at once.
-pub const RECOVERY_INTERVAL_ALONE: Duration = Duration::from_secs(1);
+/// The same while there is no keeper but its own, whose death it sees at once. Another may come and lose its worker
+/// meanwhile, which is to be noticed within a second.
+pub const RECOVERY_INTERVAL_ALONE: Duration = Duration::from_millis(900);
 /// How often a worker with running jobs asks the store for cancels even if nobody rang.
 pub const RUNNING_POLL_MAX: Duration = Duration::from_secs(1);
 /// Claiming pauses this long after a job could not be started for reasons of our own, twice as long after the next

@@ -1,4 +1,4 @@
-//! Duties: what a worker does in the background. Adoption and recovery twice a second, or once while there is nobody
+//! Duties: what a worker does in the background. Adoption and recovery twice a second, or less while there is nobody
 //! else, retention about once a minute.
 
 use std::sync::Arc;
@@ -176,7 +176,8 @@ impl Attendant {
         let (between, mut interval) = (Rest::new(), RECOVERY_INTERVAL);
         for pass in 0_u64.. {
             self.beat.strike(interval);
-            let alone = self.look_after_the_dead(pass).await;
+            // At the first pass its own keeper is not there yet, so that the one that it sees is another's.
+            let alone = self.look_after_the_dead(pass).await && pass > 0;
             interval = if alone { RECOVERY_INTERVAL_ALONE } else { RECOVERY_INTERVAL };
             let client = &self.client;
             if pass.is_multiple_of(LOG_PASSES) {

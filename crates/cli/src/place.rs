@@ -96,7 +96,7 @@ pub fn enqueuer() -> Enqueuer {
     Enqueuer {
         dir: current_dir().map(|dir| dir.into_os_string().into_vec()),
         variables: environment(),
-        time_zone: jiff::tz::TimeZone::system(),
+        time_zone: jiff::tz::TimeZone::system,
     }
 }
 

@@ -78,7 +78,7 @@ pub fn read(text: &str, jobs: &[Job]) -> Result<Vec<EditOne>, Failure> {
         let changed: Vec<(String, Json)> = changed.map(|(name, value)| (name, json(value))).collect();
         let edit = parse_edit(
             changed.iter().map(|(name, value)| (name.as_str(), value.clone())),
-            &enqueuer().time_zone,
+            &(enqueuer().time_zone)(),
         );
         let edit = edit.map_err(|error| Failure::usage(format!("job {id}: {error}")))?;
         if edit != Edit::default() {

@@ -44,7 +44,7 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         }
         fields.push((field, serde_json::Value::from(value)));
     }
-    let edit = parse_edit(fields, &enqueuer().time_zone).map_err(|error| {
+    let edit = parse_edit(fields, &(enqueuer().time_zone)()).map_err(|error| {
         Failure::from(error).hint(format!("nothing was changed; the fields are: {}", EDITABLE.join(", ")))
     })?;
     let reader = store_with_jobs(place).await?;

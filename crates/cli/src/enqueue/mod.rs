@@ -183,7 +183,7 @@ async fn load(place: &Place, bulk: &Bulk, spooled: &Spooled, shape: Shape) -> Ou
 pub async fn enqueue(place: &Place, requests: Vec<JobRequest>, shape: Shape) -> Outcome {
     let client = place.open().await?;
     let asked = match requests.as_slice() {
-        [JobRequest { run_at: Some(text), .. }] => match parse_run_at(text, &enqueuer().time_zone)? {
+        [JobRequest { run_at: Some(text), .. }] => match parse_run_at(text, &(enqueuer().time_zone)())? {
             Due::At(at) => Some(at),
             Due::Now | Due::After(_) => None,
         },

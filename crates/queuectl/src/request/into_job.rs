@@ -25,14 +25,15 @@ pub struct Enqueuer {
     pub dir: Option<Vec<u8>>,
     /// Its whole environment; only a part of it travels.
     pub variables: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Of instants without a zone.
-    pub time_zone: TimeZone,
+    /// Of instants without a zone. Asked for only where one is read: a search of the system's zones costs more than an
+    /// insert.
+    pub time_zone: fn() -> TimeZone,
 }
 
 /// Somebody without surroundings, in UTC.
 impl Default for Enqueuer {
     fn default() -> Enqueuer {
-        Enqueuer { dir: None, variables: Vec::new(), time_zone: TimeZone::UTC }
+        Enqueuer { dir: None, variables: Vec::new(), time_zone: || TimeZone::UTC }
     }
 }
 
@@ -67,7 +68,7 @@ impl<'a> JobMaker<'a> {
     ) -> Result<NewJob, RequestError> {
         request.check()?;
         let command = request.checked_command()?.ok_or(RequestError::NoCommand)?;
-        let due = request.due(&self.enqueuer.time_zone)?;
+        let due = request.due(self.enqueuer.time_zone)?;
         let enqueuer = self.enqueuer;
         let base = self.base(request.queue.as_ref())?;
         let mut spec = base.spec.clone();
@@ -132,9 +133,9 @@ impl JobRequest {
         JobMaker::new(settings, enqueuer).job(self, next_id)
     }
 
-    fn due(&self, zone: &TimeZone) -> Result<Due, RequestError> {
+    fn due(&self, zone: fn() -> TimeZone) -> Result<Due, RequestError> {
         match (&self.run_at, self.delay) {
-            (Some(text), _) => parse_run_at(text, zone),
+            (Some(text), _) => parse_run_at(text, &zone()),
             (None, Some(delay)) => Ok(Due::After(delay)),
             (None, None) => Ok(Due::Now),
         }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::crew;
 use crate::dice::Dice;
@@ -138,6 +139,11 @@ fn registered(house: &House, worker: u32) -> Result<(), String> {
 /// Puts a fresh copy of the binary in its place, as an upgrade does.
 fn replace(house: &House, program: &Path) -> Result<(), String> {
     let new = house.path("queuectl.new");
-    fs::copy(program, &new).map_err(|e| e.to_string())?;
+    // By a process of its own: a child that another thread starts meanwhile would hold the file open for writing, and then
+    // nobody may run it.
+    let copied = Command::new("cp").arg(program).arg(&new).status().map_err(|e| e.to_string())?;
+    if !copied.success() {
+        return Err(format!("cp of the binary ended with {copied}"));
+    }
     fs::rename(&new, &house.program).map_err(|e| e.to_string())
 }

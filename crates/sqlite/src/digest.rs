@@ -41,10 +41,10 @@ pub fn sealed_job(row: &Row<'_>) -> rusqlite::Result<SealedJob> {
 
 impl SealedJob {
     /// The job with its environment; `None` if it is not what was written.
-    pub fn unsealed(self, connection: &Connection) -> Result<Option<Job>, Failure> {
+    pub fn unsealed(self, environments: &mut Environments<'_>) -> Result<Option<Job>, Failure> {
         let environment = match self.raw.environment {
             None => Some(Environment::default()),
-            Some(id) => environment(connection, id)?,
+            Some(id) => environments.get(id)?,
         };
         let Some(environment) = environment else { return Ok(None) };
         let (id, kind, spec) = self.raw.sealed();
@@ -59,6 +59,30 @@ impl SealedJob {
             }
             Err(Failure(StoreError::Damaged { .. })) => Ok(None),
             Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// Reads environments within one transaction. Jobs in a row mostly share one, which is then read and digested once.
+pub struct Environments<'a> {
+    connection: &'a Connection,
+    last: Option<(i64, Option<Environment>)>,
+}
+
+impl<'a> Environments<'a> {
+    pub fn new(connection: &'a Connection) -> Environments<'a> {
+        Environments { connection, last: None }
+    }
+
+    /// The environment of a row; `None` if it does not read as one.
+    fn get(&mut self, id: i64) -> Result<Option<Environment>, Failure> {
+        match &self.last {
+            Some((last, environment)) if *last == id => Ok(environment.clone()),
+            _ => {
+                let read = environment(self.connection, id)?;
+                self.last = Some((id, read.clone()));
+                Ok(read)
+            }
         }
     }
 }
@@ -95,11 +119,12 @@ pub fn altered(connection: &Connection, named_max: usize) -> Result<(Vec<String>
         "SELECT {}, CAST(id AS BLOB) AS name FROM job WHERE state IN ('pending', 'blocked', 'dead') ORDER BY seq",
         sealed_columns()
     ))?;
+    let mut environments = Environments::new(connection);
     let (mut named, mut total) = (Vec::new(), 0);
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let whole = match sealed_job(row) {
-            Ok(sealed) => sealed.unsealed(connection)?.is_some(),
+            Ok(sealed) => sealed.unsealed(&mut environments)?.is_some(),
             Err(error) if is_unreadable(&error) => false,
             Err(error) => return Err(error.into()),
         };

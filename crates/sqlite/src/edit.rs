@@ -9,7 +9,7 @@ use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::batches::{self, IS_THERE};
-use crate::digest::{digest, is_unreadable, sealed_columns, sealed_job};
+use crate::digest::{Environments, digest, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::{Failure, damaged};
 use crate::insert::ensure_queue;
 
@@ -43,7 +43,7 @@ fn find_whole(connection: &Connection, id: &JobId) -> Result<Option<Job>, Failur
     ))?;
     let found = match statement.query_row([id.as_str()], sealed_job).optional() {
         Ok(None) => return Ok(None),
-        Ok(Some(sealed)) => sealed.unsealed(connection)?,
+        Ok(Some(sealed)) => sealed.unsealed(&mut Environments::new(connection))?,
         Err(error) if is_unreadable(&error) => None,
         Err(error) => return Err(error.into()),
     };

@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior, param
 use crate::batches::STAGED;
 use crate::clock::Clock;
 use crate::copy::close;
-use crate::digest::{is_unreadable, sealed_columns, sealed_job};
+use crate::digest::{Environments, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::Failure;
 use crate::file::{identity, make_file, sync_directory_of};
 use crate::keep::{copy_file, damage, failed, remove_database, with_suffix};
@@ -300,7 +300,9 @@ impl Hands<'_> {
 
     /// One job with all that is its own, if it is what was enqueued.
     fn take_job(&mut self, seq: i64, row: &Row<'_>, columns: &Columns) -> Result<(), Failure> {
-        let whole = sealed_job(row).is_ok_and(|sealed| matches!(sealed.unsealed(self.old), Ok(Some(_))));
+        let mut environments = Environments::new(self.old);
+        let whole =
+            sealed_job(row).is_ok_and(|sealed| matches!(sealed.unsealed(&mut environments), Ok(Some(_))));
         if !whole || !self.take_batch_of(seq, row)? {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 use tracing::error;
 
-use crate::digest::{ALTERED, is_unreadable, sealed_columns, sealed_job};
+use crate::digest::{ALTERED, Environments, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::{Failure, damaged};
 use crate::lanes::Lanes;
 use crate::line;
@@ -75,6 +75,7 @@ fn take_all(
          WHERE seq = ?7 RETURNING {}",
         sealed_columns()
     ))?;
+    let mut environments = Environments::new(connection);
     let mut taken = Taken::default();
     for seq in jobs {
         number += 1;
@@ -83,7 +84,7 @@ fn take_all(
             sealed_job,
         );
         let whole = match sealed {
-            Ok(sealed) => sealed.unsealed(connection)?,
+            Ok(sealed) => sealed.unsealed(&mut environments)?,
             Err(error) if is_unreadable(&error) => None,
             Err(error) => return Err(error.into()),
         };

@@ -50,26 +50,25 @@ pub fn start_request(claim: &Claim, slot: u32, surroundings: &Surroundings) -> p
     }
 }
 
-/// The worker's variables without ours, then the job's, then ours.
+/// The worker's variables without ours, then the job's, then ours. Copied once it is known which they are.
 fn environment(claim: &Claim, slot: u32, surroundings: &Surroundings) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut variables: BTreeMap<Vec<u8>, Vec<u8>> = surroundings
-        .environment
-        .iter()
-        .filter(|(name, _)| !name.starts_with(OUR_PREFIX.as_bytes()) && !MANAGERS.contains(&name.as_slice()))
-        .cloned()
-        .collect();
     let spec = &claim.job.spec;
-    variables.extend(spec.environment.iter().map(|(name, value)| (name.to_vec(), value.to_vec())));
-    let mut ours = |name: &str, value: Vec<u8>| variables.insert(name.as_bytes().to_vec(), value);
-    ours("QUEUECTL_JOB_ID", claim.job.id.as_str().into());
-    ours("QUEUECTL_ATTEMPT", claim.attempt.to_string().into());
-    ours("QUEUECTL_QUEUE", spec.queue.as_str().into());
-    ours("QUEUECTL_SLOT", slot.to_string().into());
-    ours(queuectl_core::claim::CLAIM_MARK, claim.token.to_string().into());
+    let (attempt, slot, mark) = (claim.attempt.to_string(), slot.to_string(), claim.token.to_string());
+    let inherited = surroundings.environment.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+    let mut variables: BTreeMap<&[u8], &[u8]> = inherited
+        .filter(|(name, _)| !name.starts_with(OUR_PREFIX.as_bytes()) && !MANAGERS.contains(name))
+        .collect();
+    variables.extend(spec.environment.iter());
+    let mut ours = |name: &'static str, value| variables.insert(name.as_bytes(), value);
+    ours("QUEUECTL_JOB_ID", claim.job.id.as_str().as_bytes());
+    ours("QUEUECTL_ATTEMPT", attempt.as_bytes());
+    ours("QUEUECTL_QUEUE", spec.queue.as_str().as_bytes());
+    ours("QUEUECTL_SLOT", slot.as_bytes());
+    ours(queuectl_core::claim::CLAIM_MARK, mark.as_bytes());
     if let Some(database) = &surroundings.database {
-        ours("QUEUECTL_DB", database.clone());
+        ours("QUEUECTL_DB", database);
     }
-    variables.into_iter().collect()
+    variables.into_iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
 
 #[cfg(test)]

@@ -185,11 +185,14 @@ impl Machine {
         (self.identity.slots + ahead).saturating_sub(taken + self.fostered)
     }
 
-    /// The slots stay busy for a while by what is claimed ahead. Until half of it has gone, nothing is asked for by
-    /// itself: so one commit settles many and claims many, in place of one for each run that ends.
+    /// The slots stay busy for a while by what is claimed ahead. Until it is down to one for each slot, nothing is asked
+    /// for by itself: so one commit settles many and claims many, in place of one for each run that ends. Never below a
+    /// quarter, for an exchange takes its time, and the slots are not to stand still meanwhile.
     fn is_supplied(&self) -> bool {
+        let depth = self.prefetch.depth(self.identity.slots);
+        let enough = self.identity.slots.clamp(depth.div_ceil(4), depth.div_ceil(2));
         let waiting = self.waiting();
-        waiting > 0 && 2 * waiting >= self.prefetch.depth(self.identity.slots)
+        waiting > 0 && waiting >= enough
     }
 
     /// Claimed ahead of a free slot.

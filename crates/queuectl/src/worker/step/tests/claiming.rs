@@ -85,18 +85,33 @@ fn an_outcome_waits_a_moment_for_company_while_work_is_at_hand() {
 }
 
 #[test]
-fn more_is_claimed_in_one_go_once_half_of_what_was_claimed_ahead_has_gone() {
+fn more_is_claimed_in_one_go_once_most_of_what_was_claimed_ahead_has_gone() {
     let mut rig = Rig::new(1);
     rig.learn(PREFETCH_RUNS_MIN);
     let want = rig.step(Event::Rang).exchange.expect("it looks").want;
     let claims: Vec<Claim> = (1..=want as u64).map(plain).collect();
     rig.claims(&claims.iter().collect::<Vec<_>>());
-    let half = want.div_ceil(2);
-    for one in &claims[..half - 1] {
+    let most = (want - 1) * 3 / 4 + 1;
+    for one in &claims[..most - 1] {
         assert!(rig.ended(one, success()).exchange.is_none(), "there is enough to do");
     }
-    let request = rig.ended(&claims[half - 1], success()).exchange.expect("half of it has gone");
-    assert_eq!((request.settles.len(), request.want), (half, half));
+    let request = rig.ended(&claims[most - 1], success()).exchange.expect("a quarter is left");
+    assert_eq!((request.settles.len(), request.want), (most, most));
+}
+
+#[test]
+fn each_slot_has_one_at_hand_when_more_is_claimed() {
+    let mut rig = Rig::new(8);
+    rig.learn(PREFETCH_RUNS_MIN);
+    let want = rig.step(Event::Rang).exchange.expect("it looks").want;
+    assert_eq!(want, 8 + PREFETCH_MAX);
+    let claims: Vec<Claim> = (1..=want as u64).map(plain).collect();
+    rig.claims(&claims.iter().collect::<Vec<_>>());
+    let spare = PREFETCH_MAX - 8;
+    for one in &claims[..spare] {
+        assert!(rig.ended(one, success()).exchange.is_none(), "there is one for each slot");
+    }
+    rig.ended(&claims[spare], success()).exchange.expect("one slot would have none");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `idle`: what a worker and its keeper use while there is nothing to do.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -27,13 +29,13 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
         queue.does(&["run", "true"])?;
         thread::sleep(Duration::from_secs(1));
         let pids = descendants();
-        let (begin, before) = (now(), Used::of(&pids));
+        let (begin, before) = (now(), threads(&pids));
         thread::sleep(span);
-        let (after, seconds) = (Used::of(&pids), begin.elapsed().as_secs_f64());
+        let (used, seconds) = (used(&before, &threads(&pids)), begin.elapsed().as_secs_f64());
         let resident: u64 = pids.iter().filter_map(|pid| field(*pid, "VmRSS:")).sum();
         worker.stop()?;
-        Ok(Sample::of(CPU, (after.cpu_ns - before.cpu_ns) as f64 / 1e9 / seconds * 100.0)
-            .and(WAKEUPS, (after.wakeups - before.wakeups) as f64 / seconds)
+        Ok(Sample::of(CPU, used.cpu_ns as f64 / 1e9 / seconds * 100.0)
+            .and(WAKEUPS, used.wakeups as f64 / seconds)
             .and(RESIDENT, resident as f64 / 1024.0))
     }));
     plan.goal(Goal::bound(CPU, "queuectl", Want::AtMost(0.1)));
@@ -42,25 +44,32 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
     Ok(plan)
 }
 
-/// What all threads of some processes have used so far.
-#[derive(Default)]
+/// What a thread has used so far.
+#[derive(Clone, Copy, Default)]
 struct Used {
     cpu_ns: u64,
     wakeups: u64,
 }
 
-impl Used {
-    fn of(pids: &[u32]) -> Used {
-        let mut used = Used::default();
-        for pid in pids {
-            let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
-            for task in tasks.flatten() {
-                used.cpu_ns += number(&task.path().join("schedstat"), "");
-                used.wakeups += number(&task.path().join("status"), "voluntary_ctxt_switches:");
-            }
+/// All threads of some processes, by their ids.
+fn threads(pids: &[u32]) -> HashMap<OsString, Used> {
+    let tasks = pids.iter().filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok()).flatten();
+    let used = |task: &Path| Used {
+        cpu_ns: number(&task.join("schedstat"), ""),
+        wakeups: number(&task.join("status"), "voluntary_ctxt_switches:"),
+    };
+    tasks.flatten().map(|task| (task.file_name(), used(&task.path()))).collect()
+}
+
+/// What they have used between. A thread that has ended meanwhile takes with it what it used, before too.
+fn used(before: &HashMap<OsString, Used>, after: &HashMap<OsString, Used>) -> Used {
+    after.iter().fold(Used::default(), |sum, (id, now)| {
+        let then = before.get(id).copied().unwrap_or_default();
+        Used {
+            cpu_ns: sum.cpu_ns + now.cpu_ns.saturating_sub(then.cpu_ns),
+            wakeups: sum.wakeups + now.wakeups.saturating_sub(then.wakeups),
         }
-        used
-    }
+    })
 }
 
 /// The first number of the line that begins so.
@@ -69,4 +78,19 @@ fn number(path: &Path, begin: &str) -> u64 {
     let found =
         text.lines().find_map(|line| line.strip_prefix(begin)?.split_whitespace().next()?.parse().ok());
     found.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_has_ended_hides_nothing_of_the_others() {
+        let of = |threads: &[(&str, u64)]| -> HashMap<OsString, Used> {
+            let used = |wakeups: u64| Used { cpu_ns: 10 * wakeups, wakeups };
+            threads.iter().map(|(id, wakeups)| (OsString::from(id), used(*wakeups))).collect()
+        };
+        let between = used(&of(&[("1", 5), ("2", 100)]), &of(&[("1", 8), ("3", 4)]));
+        assert_eq!((between.wakeups, between.cpu_ns), (7, 70));
+    }
 }

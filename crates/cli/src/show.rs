@@ -24,6 +24,7 @@ pub struct Arguments {
 
 pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let client = store_with_jobs(place).await?;
+    client.settle_dead().await;
     let ids = arguments.target.resolve(&client).await?;
     each(&client, &ids, arguments.json, async |job| {
         let view = JobDetailView::new(job, &client.attempts(&job.id).await?, client.now().await?);

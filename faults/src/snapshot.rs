@@ -36,8 +36,8 @@ const TABLES: [(&str, &str); 12] = [
     ("schema", "SELECT type || ' ' || name, sql FROM sqlite_schema"),
 ];
 
-/// Counts that differ from the rows.
-/// Jobs of a batch are counted when they are promoted; until then their due time is beyond any date.
+/// Counts that differ from the rows. Jobs of a batch are counted when they are promoted; until then their due time is
+/// beyond any date.
 const MISCOUNTED: &str = "
     SELECT queue || ' ' || state || ready || retrying || ': ' || sum(kept) || ' kept, ' || sum(there) || ' there' FROM (
       SELECT queue, state, ready, retrying, n AS kept, 0 AS there FROM counts

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use queuectl_core::outcome::Interruption;
 use queuectl_core::state::State;
-use queuectl_core::store::{Attempts, Exchange, Jobs, Store, StoreError, Topic, Wakeups};
+use queuectl_core::store::{Attempts, Exchange, Jobs, StopMode, Store, StoreError, Topic, Wakeups, Workers};
 use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
-use queuectl_testing::given::{Turn, With, id, insert, job};
+use queuectl_testing::given::{Turn, With, id, insert, job, worker};
 use rusqlite::Connection;
 
 async fn open(path: &Path) -> SqliteStore {
@@ -254,4 +254,20 @@ async fn an_idle_exchange_writes_nothing() {
         assert!(reply.claims.is_empty());
     }
     assert_eq!(std::fs::metadata(&log).expect("there").len(), before);
+}
+
+#[tokio::test]
+async fn an_exchange_that_changes_nothing_waits_for_no_writer() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    store.register(worker("w")).await.expect("it works");
+    store.request_stop(&["w".to_owned()], StopMode::Drain).await.expect("it works");
+    let writer = Connection::open(&path).expect("opens");
+    writer.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+    // A job is there but none is wanted; then one is wanted but none is there.
+    for turn in [Turn::of("w"), Turn::of("w").want(4).queues(&["other"])] {
+        let reply = tokio::time::timeout(Duration::from_secs(10), turn.at(&store)).await;
+        assert_eq!(reply.expect("it answers meanwhile").stop, Some(StopMode::Drain));
+    }
 }

@@ -10,7 +10,7 @@ use queuectl_core::query::{Filter, Order, Page};
 use queuectl_core::queue::QueueName;
 use queuectl_core::state::State;
 use queuectl_core::store::{
-    EditOne, Edited, Exchange, Jobs, Selection, SettingsStore, Settled, StoreError, Upkeep,
+    EditOne, Edited, Exchange, Jobs, Selection, SettingsStore, Settled, StoreError, Topic, Upkeep, Wakeups,
 };
 use queuectl_sqlite::keep::examine;
 use queuectl_sqlite::salvage::salvage;
@@ -132,6 +132,20 @@ async fn an_edit_renews_the_digest_of_a_whole_job_and_of_no_other() {
     assert_eq!(claims.len(), 1);
     assert_eq!((claims[0].job.id.as_str(), claims[0].job.spec.priority), ("whole", 9));
     assert_eq!(state(&store, "altered").await, State::Dead);
+}
+
+#[tokio::test]
+async fn who_waits_on_an_altered_job_or_behind_it_is_rung_when_it_dies() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("altered")]).await;
+    let raw = Connection::open(&path).expect("there");
+    raw.execute("UPDATE job SET spec = replace(spec, 'echo', 'rm')", []).expect("written");
+    let listen = async |topic| store.listen(topic).await.expect("it works");
+    let (mut work, mut outcomes) = (listen(Topic::Work).await, listen(Topic::Outcome).await);
+    assert!(Turn::of("w").want(1).at(&store).await.claims.is_empty());
+    let long = Duration::from_secs(20);
+    assert!(work.wait(long).await && outcomes.wait(long).await);
 }
 
 fn mark_of(path: &Path) -> PathBuf {

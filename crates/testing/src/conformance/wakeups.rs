@@ -76,8 +76,8 @@ pub async fn a_settled_outcome_rings(f: &dyn Fixture) {
     settle(f.store(), &claim, exited(0)).await;
     assert!(outcomes.wait(LONG).await);
     quiet(&mut outcomes).await;
-    Turn::of("w").settle(outcome(&claim, exited(0))).at(f.store()).await;
-    assert!(!outcomes.wait(SHORT).await, "a lost one is no news");
+    Turn::of("w").settle(outcome(&claim, exited(0))).want(1).at(f.store()).await;
+    assert!(!outcomes.wait(SHORT).await, "a lost one is no news, nor is a claim of nothing");
 }
 
 pub async fn what_becomes_ready_for_others_rings(f: &dyn Fixture) {

@@ -146,10 +146,14 @@ pub async fn an_exchange_with_nothing_to_do_rings_nobody(f: &dyn Fixture) {
 }
 
 pub async fn room_under_a_limit_rings(f: &dyn Fixture) {
-    set(f.store(), None, "max-running", "1").await;
-    insert(f.store(), [job("a"), job("b"), job("c")]).await;
+    insert(f.store(), [job("a"), job("b"), job("c"), job("d")]).await;
     let claim = claim_one(f.store(), "w").await;
     let mut work = listen(f, Topic::Work).await;
+    settle(f.store(), &claim, exited(0)).await;
+    assert!(!work.wait(SHORT).await, "without a limit there was room before");
+    set(f.store(), None, "max-running", "1").await;
+    let claim = claim_one(f.store(), "w").await;
+    quiet(&mut work).await;
     settle(f.store(), &claim, exited(0)).await;
     assert!(work.wait(LONG).await, "another worker may take the room");
     quiet(&mut work).await;

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use queuectl_core::id::JobId;
 use queuectl_core::job::{Job, NewJob};
-use queuectl_core::query::{Filter, Order, Page};
+use queuectl_core::query::{Filter, Page};
 use queuectl_core::queue::QueueName;
 use queuectl_core::state::{Event, Shown, State, transition};
 use queuectl_core::store::{
     Cancelled, Count, Deleted, EditOne, Edited, Inserted, Jobs, Retried, RetryScope, Selection, StoreResult,
 };
 use queuectl_core::time::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::batches::{self, IS_THERE};
 use crate::edit::edit_all;
 use crate::failure::{Failure, damaged};
 use crate::insert::insert_all;
+use crate::listing::{deletable, list};
 use crate::open::SqliteStore;
 use crate::rows::{JOB_COLUMNS, RawJob, queue_name, raw_job};
 use crate::writer::Verdict;
@@ -155,63 +155,6 @@ pub fn find(connection: &Connection, id: &JobId) -> Result<Option<RawJob>, Failu
     Ok(statement.query_row([id.as_str()], raw_job).optional()?)
 }
 
-fn list(connection: &Connection, filter: &Filter, page: Page, now: Timestamp) -> Result<Vec<Job>, Failure> {
-    let (mut conditions, mut values) = conditions(filter, now);
-    let (beyond, order) = match page.order {
-        Order::OldestFirst => ("seq > ?", "ASC"),
-        Order::NewestFirst => ("seq < ?", "DESC"),
-    };
-    if let Some(after) = page.after {
-        conditions.push(beyond.to_owned());
-        values.push(after.into());
-    }
-    values.push((page.rows.min(queuectl_core::limits::PAGE_ROWS_MAX) as i64).into());
-    let mut statement = connection.prepare_cached(&format!(
-        "-- job_list
-         SELECT {JOB_COLUMNS} FROM job WHERE {} ORDER BY seq {order} LIMIT ?",
-        conditions.join(" AND ")
-    ))?;
-    let raw: Vec<RawJob> =
-        statement.query_map(params_from_iter(values), raw_job)?.collect::<Result<_, _>>()?;
-    raw.into_iter().map(RawJob::job).collect()
-}
-
-/// A filter as SQL conditions, at least one, and their values in order.
-fn conditions(filter: &Filter, now: Timestamp) -> (Vec<String>, Vec<Value>) {
-    let mut conditions = vec![IS_THERE.to_owned()];
-    let mut values: Vec<Value> = Vec::new();
-    if let Some(shown) = filter.shown {
-        conditions.push("state = ?".to_owned());
-        values.push(shown.stored().as_str().to_owned().into());
-        let waits = "retrying = 1 AND due_at > ?";
-        match shown {
-            Shown::Failed => conditions.push(waits.to_owned()),
-            Shown::Pending => conditions.push(format!("NOT ({waits})")),
-            _ => {}
-        }
-        if shown.stored() == State::Pending {
-            values.push(now.millis().into());
-        }
-    }
-    if let Some(queue) = &filter.queue {
-        conditions.push("queue = ?".to_owned());
-        values.push(queue.as_str().to_owned().into());
-    }
-    for (key, value) in &filter.tags {
-        conditions.push(
-            "EXISTS (SELECT 1 FROM json_each(spec, '$.tags') AS tag WHERE tag.key = ? AND tag.value = ?)"
-                .to_owned(),
-        );
-        values.push(key.clone().into());
-        values.push(value.clone().into());
-    }
-    if let Some(before) = filter.ended_before {
-        conditions.push("completed_at < ?".to_owned());
-        values.push(before.millis().into());
-    }
-    (conditions, values)
-}
-
 fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure> {
     let mut statement = connection.prepare_cached(
         "-- counts_get
@@ -326,29 +269,6 @@ fn delete(connection: &Connection, selection: &Selection, now: Timestamp) -> Res
         }
     }
     Ok(deleted)
-}
-
-fn deletable(
-    connection: &Connection,
-    filter: &Filter,
-    limit: usize,
-    now: Timestamp,
-) -> Result<Vec<(i64, JobId, Option<i64>)>, Failure> {
-    let (conditions, mut values) = conditions(filter, now);
-    values.push((limit as i64).into());
-    // Of those that ended before an instant, the index of ends tells which: nobody looks at what is to be kept.
-    let order = if filter.ended_before.is_some() && filter.shown.is_some() { "completed_at" } else { "seq" };
-    let mut statement = connection.prepare_cached(&format!(
-        "-- job_deletable
-         SELECT seq, id, environment FROM job WHERE state != 'processing' AND {} ORDER BY {order} LIMIT ?",
-        conditions.join(" AND ")
-    ))?;
-    let found = statement
-        .query_map(params_from_iter(values), |row| {
-            Ok((row.get(0)?, JobId::from_store(row.get(1)?), row.get(2)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(found)
 }
 
 pub fn delete_one(

@@ -18,6 +18,7 @@ mod jobs;
 pub mod keep;
 mod lanes;
 mod line;
+mod listing;
 mod open;
 mod queues;
 mod random;

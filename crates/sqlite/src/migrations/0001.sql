@@ -89,6 +89,9 @@ CREATE INDEX job_retrying ON job (queue, due_at, kind) WHERE state = 'pending' A
 CREATE INDEX job_claim ON job (claim) WHERE claim IS NOT NULL;
 CREATE INDEX job_cancel ON job (owner) WHERE cancel_requested = 1 AND state = 'processing';
 CREATE INDEX job_state ON job (state, seq);
+-- For listings, in their order. It changes with no claim and no settle.
+CREATE INDEX job_queue ON job (queue, seq);
+CREATE INDEX job_failed ON job (seq, queue) WHERE state = 'pending' AND retrying = 1;
 CREATE INDEX job_ended ON job (state, completed_at) WHERE completed_at IS NOT NULL;
 CREATE INDEX job_environment ON job (environment) WHERE environment IS NOT NULL;
 

@@ -155,7 +155,7 @@ pub fn find(connection: &Connection, id: &JobId) -> Result<Option<RawJob>, Failu
     Ok(statement.query_row([id.as_str()], raw_job).optional()?)
 }
 
-fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure> {
+pub fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure> {
     let mut statement = connection.prepare_cached(
         "-- counts_get
          SELECT queue, state, retrying, sum(n), coalesce(sum(n) FILTER (WHERE ready = 1), 0)
@@ -190,7 +190,7 @@ fn counts(connection: &Connection, now: Timestamp) -> Result<Vec<Count>, Failure
     Ok(counted.map(|((queue, shown), jobs)| Count { queue, shown, jobs: jobs as u64 }).collect())
 }
 
-fn cancel(connection: &Connection, id: &JobId, now: Timestamp) -> Result<Cancelled, Failure> {
+pub fn cancel(connection: &Connection, id: &JobId, now: Timestamp) -> Result<Cancelled, Failure> {
     let Some(job) = find(connection, id)?.map(RawJob::job).transpose()? else { return Ok(Cancelled::Absent) };
     if job.state == State::Processing {
         connection
@@ -212,7 +212,12 @@ fn cancel(connection: &Connection, id: &JobId, now: Timestamp) -> Result<Cancell
     Ok(Cancelled::Now)
 }
 
-fn retry(connection: &Connection, id: &JobId, scope: RetryScope, now: Timestamp) -> Result<Retried, Failure> {
+pub fn retry(
+    connection: &Connection,
+    id: &JobId,
+    scope: RetryScope,
+    now: Timestamp,
+) -> Result<Retried, Failure> {
     let Some(job) = find(connection, id)?.map(RawJob::job).transpose()? else { return Ok(Retried::Absent) };
     let shown = job.shown(now);
     if scope == RetryScope::DeadOnly && job.state != State::Dead {

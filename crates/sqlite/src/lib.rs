@@ -9,6 +9,8 @@ mod clock;
 mod copy;
 mod digest;
 mod edit;
+#[cfg(test)]
+mod effort;
 mod exchange;
 mod failure;
 mod file;

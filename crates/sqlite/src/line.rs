@@ -168,9 +168,6 @@ fn kinds(connection: &Connection, take: &Take) -> Result<Vec<String>, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use queuectl_core::id::JobId;
     use queuectl_core::job::{Due, JobSpec, NewJob};
     use queuectl_core::queue::QueueName;
@@ -179,6 +176,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::line_sql;
+    use crate::effort;
     use crate::exchange::{exchange, peek};
     use crate::insert::{Inserter, ensure_queue};
     use crate::schema;
@@ -218,15 +216,7 @@ mod tests {
         schema::create(&connection, &path).expect("made");
         fill(&connection, others);
         claim(&connection);
-        let ticks = Arc::new(AtomicUsize::new(0));
-        let counter = ticks.clone();
-        let count = move || {
-            counter.fetch_add(1, Ordering::Relaxed);
-            false
-        };
-        connection.progress_handler(1, Some(count)).expect("hooked");
-        claim(&connection);
-        ticks.load(Ordering::Relaxed)
+        effort::steps(&mut connection, claim).1
     }
 
     fn claim(connection: &Connection) {

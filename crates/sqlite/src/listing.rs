@@ -151,10 +151,8 @@ fn conditions(filter: &Filter, now: Timestamp) -> (Vec<String>, Vec<Value>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
+    use crate::effort::steps;
     use crate::schema;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -194,20 +192,6 @@ mod tests {
         }
         connection.execute_batch("COMMIT").expect("done");
         (dir, connection)
-    }
-
-    /// What SQLite does for a look, in steps of its machine.
-    fn steps<T>(connection: &mut Connection, look: impl FnOnce(&Connection) -> T) -> (T, usize) {
-        let ticks = Arc::new(AtomicUsize::new(0));
-        let counter = ticks.clone();
-        let count = move || {
-            counter.fetch_add(1, Ordering::Relaxed);
-            false
-        };
-        connection.progress_handler(1, Some(count)).expect("hooked");
-        let found = look(connection);
-        connection.progress_handler(0, None::<fn() -> bool>).expect("unhooked");
-        (found, ticks.load(Ordering::Relaxed))
     }
 
     /// Filters that mean two jobs, or some that are met first.

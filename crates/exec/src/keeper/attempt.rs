@@ -5,6 +5,7 @@
 //!    \-> ending: grace -> killing -/
 //! ```
 
+use super::launching::Launching;
 use super::tree::Root;
 use crate::output::Output;
 use crate::procfs::ProcessId;
@@ -30,6 +31,8 @@ pub(super) struct Attempt {
     /// When its pipes are to be watched; `None` once they are.
     pub watch_at: Option<u64>,
     pub output: Output,
+    /// Until it is known to have become its program.
+    pub launching: Option<Launching>,
     /// We are ending it, and so it will be recorded.
     pub ending: Option<Ending>,
     pub exit: Option<Exit>,

@@ -21,6 +21,9 @@ impl Keeper {
             point!("child.reaped");
             // Others are orphans of the jobs; nobody waits for them.
             let Some(serial) = self.by_pid.remove(&reaped.pid) else { continue };
+            if self.failed_to_start(serial) {
+                continue;
+            }
             if let Some(attempt) = self.attempts.get_mut(&serial) {
                 attempt.exited(reaped, now_boot_ms(), self.told_to_stop);
                 self.busy = true;
@@ -69,7 +72,7 @@ impl Keeper {
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         attempt.look = false;
         if attempt.watch_at.is_some_and(|at| at <= now) {
-            self.watch_pipes(serial);
+            self.watch_started(serial, now);
         }
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         if attempt.exit.is_none()

@@ -17,6 +17,7 @@ mod cgroups;
 mod ending;
 mod follow;
 mod journal;
+mod launching;
 mod orphan;
 mod peer;
 mod pipes;
@@ -197,7 +198,7 @@ impl Keeper {
             signals,
             listener,
             listen_again_at: None,
-            spawner: Spawner::new()?,
+            spawner: Spawner::default(),
             orphans: Orphans::of_first_thread(),
             worker: Worker::Here,
             control: FIRST_WORKER,

@@ -91,6 +91,7 @@ impl Keeper {
 
     fn kill_all(&mut self) {
         let end = End::Interrupted { cause: Interruption::WorkerLost };
+        self.know_launches();
         self.give_waiting_back("its worker has gone");
         for attempt in self.attempts.keys().copied().collect::<Vec<_>>() {
             self.end(attempt, &end, 0);

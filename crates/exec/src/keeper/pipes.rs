@@ -110,7 +110,8 @@ impl Keeper {
 
     pub(super) fn resume_pipes(&mut self) {
         self.paused = false;
-        for serial in self.attempts.keys().copied().collect::<Vec<_>>() {
+        let watched = self.attempts.iter().filter(|(_, attempt)| attempt.watch_at.is_none());
+        for serial in watched.map(|(&serial, _)| serial).collect::<Vec<_>>() {
             self.watch_pipes(serial);
         }
     }

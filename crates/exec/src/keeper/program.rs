@@ -2,7 +2,7 @@
 
 use crate::cgroup::Cgroup;
 use crate::protocol::{End, Start};
-use crate::unix::{FileLimit, SpawnError, SpawnPlan, Step};
+use crate::unix::{FileLimit, SpawnError, SpawnPlan, SpawnText, Step};
 use queuectl_core::claim::CLAIM_MARK;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -41,10 +41,12 @@ pub(super) fn plan(
     env.push(text(format!("{CLAIM_MARK}={}", start.claim).into_bytes(), "the claim")?);
     let argv = start.argv.iter().map(|word| text(word.clone(), "the command"));
     Ok(SpawnPlan {
-        candidates: candidates(start, program)?,
-        argv: argv.collect::<Result<_, _>>()?,
-        env,
-        dir: text(start.dir.clone(), "the directory")?,
+        text: SpawnText {
+            candidates: candidates(start, program)?,
+            argv: argv.collect::<Result<_, _>>()?,
+            env,
+            dir: text(start.dir.clone(), "the directory")?,
+        },
         stdin: stdin(start, common)?,
         stdout,
         stderr,

@@ -103,6 +103,7 @@ impl Keeper {
             _ if serial != self.control => return Err(Hopeless),
             Request::Start(start) => self.start(start),
             Request::Stop { claim, reason, grace_ms } => {
+                self.know_launches();
                 if self.stop_waiting(claim, reason) {
                 } else if let Some(&attempt) = self.by_claim.get(&claim) {
                     self.end(attempt, &End::Stopped { reason }, grace_ms);

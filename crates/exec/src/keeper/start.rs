@@ -1,32 +1,26 @@
 //! Starts an attempt.
 
 use super::attempt::Attempt;
+use super::launching::Launching;
 use super::poll::{Interest, Token};
-use super::program::{could_not_start, is_text_busy, no_pipes, plan};
+use super::program::{could_not_start, no_pipes, plan};
 use super::{ATTEMPTS_MAX, Keeper};
 use crate::clock::{now_boot_ms, now_boot_ticks};
 use crate::output::{Output, captured_nothing};
 use crate::procfs::process;
 use crate::protocol::{ClaimKey, End, Event, ExitRecord, Start, Stream, Usage};
 use crate::spool::{SpoolRecord, StartedRecord};
-use crate::unix::Group;
-use queuectl_core::limits::{PIPES_UNWATCHED_MAX, STARTED_TOLD_AFTER_MAX};
+use crate::unix::{Group, Launch};
+use queuectl_core::limits::PIPES_UNWATCHED_MAX;
 use queuectl_points::point;
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::OwnedFd;
 
-/// Why there is none.
-enum NotSpawned {
-    /// Somebody has the program open for writing.
-    TextBusy(End),
-    Failed(End),
-}
-
-/// A process that runs, and our ends of its pipes.
+/// A process that is to become its program, and our ends of its pipes.
 struct Spawned {
-    pid: i32,
+    launch: Launch,
     /// Clock ticks from boot to its start; 0 if it was gone too soon to tell.
     start_ticks: u64,
     stdout: OwnedFd,
@@ -62,9 +56,8 @@ impl Keeper {
         let spawned = self.spawn(&start);
         point!("spawn.after");
         match spawned {
-            Ok(spawned) => self.started(&start, spawned),
-            Err(NotSpawned::TextBusy(end)) => self.put_off(start, tries, end),
-            Err(NotSpawned::Failed(end)) => self.refuse(start.claim, end),
+            Ok(spawned) => self.spawned(start, tries, spawned),
+            Err(end) => self.refuse(start.claim, end),
         }
     }
 
@@ -76,30 +69,27 @@ impl Keeper {
             .then(|| format!("{ATTEMPTS_MAX} attempts run already"))
     }
 
-    fn spawn(&self, start: &Start) -> Result<Spawned, NotSpawned> {
-        let no_pipes = |errno| NotSpawned::Failed(no_pipes(errno));
+    fn spawn(&mut self, start: &Start) -> Result<Spawned, End> {
         let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(no_pipes);
         let ((stdout, stdout_theirs), (stderr, stderr_theirs)) = (pipe()?, pipe()?);
         let cgroup = self.cgroups.of(start.claim);
-        let plan =
-            plan(start, &self.common, cgroup, stdout_theirs, stderr_theirs).map_err(NotSpawned::Failed)?;
+        let plan = plan(start, &self.common, cgroup, stdout_theirs, stderr_theirs)?;
         // Only our ends: a job need not cope with writes that would block.
         for ours in [&stdout, &stderr] {
             rustix::fs::fcntl_setfl(ours, OFlags::NONBLOCK).map_err(no_pipes)?;
         }
         let before = now_boot_ticks();
-        let pid = self.spawner.spawn(&plan).map_err(|failed| {
-            let end = could_not_start(start, failed);
-            if is_text_busy(failed) { NotSpawned::TextBusy(end) } else { NotSpawned::Failed(end) }
-        })?;
-        Ok(Spawned { pid, start_ticks: start_ticks(pid, before, now_boot_ticks()), stdout, stderr })
+        let launch = self.spawner.spawn(plan).map_err(|failed| could_not_start(start, failed))?;
+        let start_ticks = start_ticks(launch.pid, before, now_boot_ticks());
+        Ok(Spawned { launch, start_ticks, stdout, stderr })
     }
 
-    fn started(&mut self, start: &Start, spawned: Spawned) {
+    fn spawned(&mut self, start: Box<Start>, tries: u32, spawned: Spawned) {
         let now = now_boot_ms();
-        let Spawned { pid, start_ticks, stdout, stderr } = spawned;
+        let Spawned { launch, start_ticks, stdout, stderr } = spawned;
+        let (claim, pid) = (start.claim, launch.pid);
         let record = SpoolRecord::Started(StartedRecord {
-            claim: start.claim,
+            claim,
             pid,
             start_ticks,
             boot_id: self.boot_id.clone(),
@@ -114,7 +104,7 @@ impl Keeper {
         }
         let serial = self.take_serial();
         let attempt = Attempt {
-            claim: start.claim,
+            claim,
             pid,
             group: Group::led_by(pid),
             start_ticks,
@@ -125,19 +115,16 @@ impl Keeper {
             stdout: Some(stdout),
             stderr: Some(stderr),
             watch_at: Some(now + PIPES_UNWATCHED_MAX.as_millis() as u64),
-            output: Output::new(start.claim, start.output_max, &self.out_dir),
+            output: Output::new(claim, start.output_max, &self.out_dir),
+            launching: Some(Launching { launch, start, tries }),
             ending: None,
             exit: None,
             look: false,
             sweep: super::attempt::Sweep::default(),
         };
-        self.by_claim.insert(start.claim, serial);
+        self.by_claim.insert(claim, serial);
         self.by_pid.insert(pid, serial);
         self.attempts.insert(serial, attempt);
-        let event = Event::Started { claim: start.claim, pid: pid.cast_unsigned(), at_ms: now };
-        if let Some(control) = self.peers.get_mut(&self.control) {
-            control.send_later(&event, now + STARTED_TOLD_AFTER_MAX.as_millis() as u64);
-        }
     }
 
     pub(super) fn watch_pipes(&mut self, serial: u64) {

@@ -10,20 +10,23 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// `CLONE_INTO_CGROUP`; the C library's constant has lost it on the way to a narrower type.
 const INTO_CGROUP: u64 = 1 << 33;
 
-/// As [`libc::clone`] with `CLONE_VM`, `CLONE_VFORK` and `SIGCHLD`, into a control group.
+/// As [`libc::clone`] with these flags and `SIGCHLD`, into a control group. `word`: of `CLONE_CHILD_CLEARTID`.
 ///
 /// # Safety
 /// The stack is nobody else's until the child has executed or exited, its end is aligned to 16 bytes, and what `entry`
 /// does with `argument` is sound in a process that shares all memory with this one. `entry` must not return.
 pub(super) unsafe fn clone_into(
     cgroup: BorrowedFd<'_>,
+    flags: c_int,
     entry: extern "C" fn(*mut c_void) -> c_int,
     argument: *mut c_void,
     (stack, stack_bytes): (*mut c_void, usize),
+    word: *mut i32,
 ) -> Result<i32, Errno> {
     // SAFETY: all zeros are valid for this plain data.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = (libc::CLONE_VM | libc::CLONE_VFORK) as u64 | INTO_CGROUP;
+    args.flags = flags as u64 | INTO_CGROUP;
+    args.child_tid = word as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     args.stack = stack as u64;
     args.stack_size = stack_bytes as u64;

@@ -1,23 +1,31 @@
 //! Starts a process as `vfork` and `exec` do: the child borrows our memory, on a stack of its own, until it has become
-//! the program. So it says in plain memory what went wrong, and nothing is copied.
+//! the program. So it says in plain memory what went wrong, and nothing is copied. Unlike after `vfork` we do not wait
+//! for it: the kernel clears a word of ours when it lets our memory go.
 //!
 //! Never the first thread of the process, see `Orphans`, and always the same one, which lives as long as the process, as
 //! the death signal needs: that one is sent when the *thread* that started the child ends.
 
+use super::child::{SHELL, Shared, child};
 use super::detach::on_main_thread;
 use super::into_cgroup::clone_into;
+use super::raw;
+use rustix::event::Timespec;
 use rustix::io::Errno;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use rustix::thread::futex;
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// The child's stack, in bytes. It holds a few frames of system calls.
 const STACK_BYTES: usize = 64 * 1024;
-/// What runs a script without an interpreter line, as `execvp` does it.
-const SHELL: &CStr = c"/bin/sh";
+/// Where the child's system calls go by way of the C library, we wait until it is done with them.
+const FLAGS: c_int =
+    libc::CLONE_VM | libc::CLONE_CHILD_CLEARTID | if raw::IS_PURE { 0 } else { libc::CLONE_VFORK };
 
 /// Soft and hard limit of open files.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +37,7 @@ pub(crate) struct FileLimit {
 /// All that the child needs, made ready before it exists.
 #[derive(Debug)]
 pub(crate) struct SpawnPlan {
-    /// Paths of the program in the order of trying. Not empty.
-    pub candidates: Vec<CString>,
-    pub argv: Vec<CString>,
-    pub env: Vec<CString>,
-    pub dir: CString,
+    pub text: SpawnText,
     pub stdin: Arc<OwnedFd>,
     pub stdout: OwnedFd,
     pub stderr: OwnedFd,
@@ -42,6 +46,16 @@ pub(crate) struct SpawnPlan {
     pub umask: u32,
     /// Set before exec; `None` leaves it as it is.
     pub files: Option<FileLimit>,
+}
+
+/// What of it is text.
+#[derive(Debug)]
+pub(crate) struct SpawnText {
+    /// Paths of the program in the order of trying. Not empty.
+    pub candidates: Vec<CString>,
+    pub argv: Vec<CString>,
+    pub env: Vec<CString>,
+    pub dir: CString,
 }
 
 /// Which step failed.
@@ -63,21 +77,130 @@ pub(crate) struct SpawnError {
     pub errno: Errno,
 }
 
-/// Starts processes, one at a time, as children of the thread that calls it.
+/// Starts processes as children of the thread that calls it.
+#[derive(Default)]
 pub(crate) struct Spawner {
-    stack: Stack,
+    /// Stacks that no child is on. As many as there were children at once that had not become their programs.
+    stacks: Vec<Stack>,
+}
+
+/// A child that may not have become its program yet. Unless its spawner takes it back, what is lent to the
+/// child stays so: it may be in use.
+pub(crate) struct Launch {
+    pub pid: i32,
+    lent: NonNull<Lent>,
+}
+
+impl Launch {
+    /// `None` until the child has become its program, or has died; then whether it failed to.
+    pub(crate) fn outcome(&self) -> Option<Result<(), SpawnError>> {
+        if self.on_loan().load(Ordering::Acquire) != 0 {
+            return None;
+        }
+        // SAFETY: the child is gone from our memory; it wrote behind the compiler's back.
+        let failed = unsafe { ptr::read_volatile(&raw const (*self.lent.as_ptr()).shared.failed) };
+        let error = |(step, errno)| SpawnError { step, errno: Errno::from_raw_os_error(errno) };
+        Some(failed.map_or(Ok(()), |failed| Err(error(failed))))
+    }
+
+    /// The same, once it is known, or this time is over.
+    pub(crate) fn wait(&self, up_to: Duration) -> Option<Result<(), SpawnError>> {
+        let timeout = Timespec::try_from(up_to).ok();
+        // The kernel wakes whoever waits for the word that it clears.
+        while self.outcome().is_none()
+            && !matches!(
+                futex::wait(self.on_loan(), futex::Flags::empty(), 1, timeout.as_ref()),
+                Err(Errno::TIMEDOUT)
+            )
+        {}
+        self.outcome()
+    }
+
+    fn on_loan(&self) -> &AtomicU32 {
+        // SAFETY: it lives until `end` has consumed this launch, and is changed as an atomic only.
+        unsafe { &(*self.lent.as_ptr()).on_loan }
+    }
+
+    /// The stack that the child does not use any more, if that is so.
+    fn end(self) -> Option<Stack> {
+        let _ = self.outcome()?;
+        // SAFETY: it was leaked for this launch, which is consumed, and the child is gone from it.
+        Some(unsafe { Box::from_raw(self.lent.as_ptr()) }.stack)
+    }
 }
 
 impl Spawner {
-    pub(crate) fn new() -> io::Result<Spawner> {
-        Ok(Spawner { stack: Stack::new()? })
+    /// Makes a process that is to become the plan's program.
+    pub(crate) fn spawn(&mut self, plan: SpawnPlan) -> Result<Launch, SpawnError> {
+        debug_assert!(!on_main_thread(), "its children are told from orphans by their parent");
+        let failed = |errno| SpawnError { step: Step::Clone, errno };
+        let stack = match self.stacks.pop() {
+            Some(stack) => stack,
+            None => Stack::new().map_err(failed)?,
+        };
+        let SpawnPlan { text, stdin, stdout, stderr, cgroup, umask, files } = plan;
+        let files = files.map(|limit| libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard });
+        let descriptors = [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()];
+        assert!(
+            descriptors.iter().all(|&fd| fd > 2),
+            "the child's descriptors must not be among those they replace"
+        );
+        let mut lent = Box::new(Lent::new(text, stack));
+        lent.shared = Shared { descriptors, umask, files, ..lent.shared };
+        let lent = NonNull::from(Box::leak(lent));
+        // SAFETY: what the child uses is lent to it until it has executed or exited. Its descriptors, signal dispositions
+        // and mask, umask and directory are its own copies.
+        match unsafe { clone(lent, cgroup.as_deref()) } {
+            Ok(pid) => Ok(Launch { pid, lent }),
+            Err(errno) => {
+                // SAFETY: nobody else has ever had it.
+                self.stacks.push(unsafe { Box::from_raw(lent.as_ptr()) }.stack);
+                Err(failed(errno))
+            }
+        }
     }
 
-    /// Runs the plan's program and returns its pid once it runs, or has failed to.
-    pub(crate) fn spawn(&self, plan: &SpawnPlan) -> Result<i32, SpawnError> {
-        debug_assert!(!on_main_thread(), "its children are told from orphans by their parent");
-        spawn(plan, &self.stack)
+    /// Takes back what was lent to a child that is gone from our memory.
+    pub(crate) fn take_back(&mut self, launch: Launch) {
+        self.stacks.extend(launch.end());
     }
+}
+
+/// What a child uses of our memory.
+struct Lent {
+    /// Not zero until the kernel says that the child does not use it any more.
+    on_loan: AtomicU32,
+    shared: Shared,
+    stack: Stack,
+    /// What `shared` points to.
+    _text: SpawnText,
+    _lists: [Vec<*const c_char>; 4],
+}
+
+impl Lent {
+    fn new(text: SpawnText, stack: Stack) -> Lent {
+        let [candidates, argv, env] = [&text.candidates, &text.argv, &text.env].map(|list| pointers(list));
+        let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
+        shell_argv.extend(&argv[1..]);
+        let shared = Shared {
+            candidates: candidates.as_ptr(),
+            argv: argv.as_ptr(),
+            shell_argv: shell_argv.as_mut_ptr(),
+            env: env.as_ptr(),
+            dir: text.dir.as_ptr(),
+            descriptors: [-1; 3],
+            umask: 0,
+            files: None,
+            parent: rustix::process::getpid().as_raw_nonzero().get(),
+            failed: None,
+        };
+        let lists = [candidates, argv, env, shell_argv];
+        Lent { on_loan: AtomicU32::new(1), shared, stack, _text: text, _lists: lists }
+    }
+}
+
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
 
 /// Memory for the child's stack with an inaccessible page below it.
@@ -87,7 +210,7 @@ struct Stack {
 }
 
 impl Stack {
-    fn new() -> io::Result<Stack> {
+    fn new() -> Result<Stack, Errno> {
         // SAFETY: asks for a constant of the system.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let len = STACK_BYTES + page;
@@ -96,10 +219,10 @@ impl Stack {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
             let base = libc::mmap(ptr::null_mut(), len, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
             if base == libc::MAP_FAILED {
-                return Err(io::Error::last_os_error());
+                return Err(last_errno());
             }
             if libc::mprotect(base, page, libc::PROT_NONE) != 0 {
-                return Err(io::Error::last_os_error());
+                return Err(last_errno());
             }
             Ok(Stack { base, len })
         }
@@ -116,163 +239,26 @@ impl Stack {
     }
 }
 
-/// What parent and child share. Raw pointers, because the child must not allocate.
-struct Shared {
-    candidates: *const *const c_char,
-    argv: *const *const c_char,
-    /// `/bin/sh`, a free place for the script, and the arguments.
-    shell_argv: *mut *const c_char,
-    env: *const *const c_char,
-    dir: *const c_char,
-    stdin: c_int,
-    stdout: c_int,
-    stderr: c_int,
-    umask: u32,
-    files: Option<libc::rlimit>,
-    parent: i32,
-    failed: Option<(Step, i32)>,
-}
-
-fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
-}
-
-fn spawn(plan: &SpawnPlan, stack: &Stack) -> Result<i32, SpawnError> {
-    let descriptors = [plan.stdin.as_raw_fd(), plan.stdout.as_raw_fd(), plan.stderr.as_raw_fd()];
-    assert!(
-        descriptors.iter().all(|&fd| fd > 2),
-        "the child's descriptors must not be among those they replace"
-    );
-    let candidates = pointers(&plan.candidates);
-    let argv = pointers(&plan.argv);
-    let env = pointers(&plan.env);
-    let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
-    shell_argv.extend(&argv[1..]);
-    let mut shared = Shared {
-        candidates: candidates.as_ptr(),
-        argv: argv.as_ptr(),
-        shell_argv: shell_argv.as_mut_ptr(),
-        env: env.as_ptr(),
-        dir: plan.dir.as_ptr(),
-        stdin: descriptors[0],
-        stdout: descriptors[1],
-        stderr: descriptors[2],
-        umask: plan.umask,
-        files: plan.files.map(|limit| libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard }),
-        parent: rustix::process::getpid().as_raw_nonzero().get(),
-        failed: None,
-    };
-    // SAFETY: with CLONE_VFORK this thread sleeps until the child has executed or exited, so that everything `shared`
-    // points to outlives the child's use of it and nobody else uses the stack. Descriptors, signal dispositions and
-    // mask, umask and directory are the child's own copies.
-    let cloned = unsafe { clone(plan, stack, (&raw mut shared).cast()) };
-    let pid = cloned.map_err(|errno| SpawnError { step: Step::Clone, errno })?;
-    // SAFETY: the child wrote through the pointer, behind the compiler's back.
-    match unsafe { ptr::read_volatile(&raw const shared.failed) } {
-        None => Ok(pid),
-        Some((step, errno)) => {
-            // SAFETY: reaps our own child, which has exited or is about to.
-            unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-            Err(SpawnError { step, errno: Errno::from_raw_os_error(errno) })
-        }
-    }
-}
-
 /// Makes the child, in its control group if it can be. It is one more hold on it, not the only one, so that for lack of it
 /// nothing is refused.
-unsafe fn clone(plan: &SpawnPlan, stack: &Stack, shared: *mut c_void) -> Result<i32, Errno> {
-    if let Some(cgroup) = &plan.cgroup {
-        // SAFETY: the caller's promise; `child` does not return.
-        match unsafe { clone_into(cgroup.as_fd(), child, shared, stack.whole()) } {
-            Err(errno) if errno != Errno::AGAIN && errno != Errno::NOMEM => {}
-            cloned => return cloned,
+unsafe fn clone(lent: NonNull<Lent>, cgroup: Option<&File>) -> Result<i32, Errno> {
+    let lent = lent.as_ptr();
+    // SAFETY: the caller's promise; `child` does not return.
+    unsafe {
+        let (stack, shared) = (&(*lent).stack, (&raw mut (*lent).shared).cast());
+        let word = (*lent).on_loan.as_ptr().cast();
+        if let Some(cgroup) = cgroup {
+            match clone_into(cgroup.as_fd(), FLAGS, child, shared, stack.whole(), word) {
+                Err(errno) if errno != Errno::AGAIN && errno != Errno::NOMEM => {}
+                cloned => return cloned,
+            }
         }
+        let none = ptr::null_mut::<c_void>();
+        let pid = libc::clone(child, stack.top(), FLAGS | libc::SIGCHLD, shared, none, none, word);
+        if pid < 0 { Err(last_errno()) } else { Ok(pid) }
     }
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the caller's promise.
-    let pid = unsafe { libc::clone(child, stack.top(), flags, shared) };
-    if pid < 0 { Err(last_errno()) } else { Ok(pid) }
 }
 
 fn last_errno() -> Errno {
     Errno::from_raw_os_error(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
-}
-
-/// Runs in the child, in our memory: no allocation, no locks, no panic, system calls only.
-extern "C" fn child(argument: *mut c_void) -> c_int {
-    let shared: *mut Shared = argument.cast();
-    // SAFETY: `spawn` passes a valid pointer that nobody else touches until this process has executed or exited. All
-    // pointers in it are valid null-terminated arrays and strings.
-    unsafe {
-        let (step, errno) = match prepare(&*shared) {
-            Ok(()) => (Step::Exec, execute(&*shared)),
-            Err(failure) => failure,
-        };
-        ptr::write_volatile(&raw mut (*shared).failed, Some((step, errno)));
-        libc::_exit(127)
-    }
-}
-
-unsafe fn prepare(shared: &Shared) -> Result<(), (Step, i32)> {
-    let must = |result: c_int, step: Step| if result < 0 { Err((step, errno())) } else { Ok(()) };
-    // SAFETY: plain system calls on values of this process; see `child`.
-    unsafe {
-        must(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), Step::Prepare)?;
-        // The parent may have died before the line above, and then the signal never comes.
-        if libc::getppid() != shared.parent {
-            return Err((Step::Prepare, libc::ESRCH));
-        }
-        must(libc::setpgid(0, 0), Step::Prepare)?;
-        libc::umask(shared.umask);
-        if let Some(limit) = &shared.files {
-            must(libc::setrlimit(libc::RLIMIT_NOFILE, limit), Step::Prepare)?;
-        }
-        must(libc::chdir(shared.dir), Step::Directory)?;
-        must(libc::dup2(shared.stdin, 0), Step::Prepare)?;
-        must(libc::dup2(shared.stdout, 1), Step::Prepare)?;
-        must(libc::dup2(shared.stderr, 2), Step::Prepare)?;
-        must(libc::syscall(libc::SYS_close_range, 3, c_int::MAX, 0) as c_int, Step::Prepare)?;
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(none.as_mut_ptr());
-        must(libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()), Step::Prepare)
-    }
-}
-
-/// Tries one candidate after the other as `execvp` does. Returns the error, as success does not return.
-unsafe fn execute(shared: &Shared) -> i32 {
-    let mut denied = false;
-    let mut last = libc::ENOENT;
-    let mut candidate = shared.candidates;
-    // SAFETY: see `child`; `shell_argv` has a place for the script at its second position.
-    unsafe {
-        while !(*candidate).is_null() {
-            libc::execve(*candidate, shared.argv, shared.env);
-            let mut error = errno();
-            if error == libc::ENOEXEC {
-                *shared.shell_argv.add(1) = *candidate;
-                libc::execve(SHELL.as_ptr(), shared.shell_argv, shared.env);
-                error = errno();
-            }
-            match error {
-                libc::EACCES => denied = true,
-                libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => last = error,
-                other => return other,
-            }
-            candidate = candidate.add(1);
-        }
-    }
-    // SAFETY: as above; the list is not empty.
-    let looked_up = unsafe { !(*shared.candidates.add(1)).is_null() };
-    match (denied, looked_up) {
-        (true, _) => libc::EACCES,
-        (false, true) => libc::ENOENT,
-        // The one path that was named says best what is wrong with it.
-        (false, false) => last,
-    }
-}
-
-fn errno() -> i32 {
-    // SAFETY: the C library's own place for it, always valid.
-    unsafe { *libc::__errno_location() }
 }

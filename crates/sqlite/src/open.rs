@@ -198,11 +198,14 @@ pub fn connect(path: &Path) -> StoreResult<Connection> {
         };
         connection.busy_handler(Some(wait_turn()))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        // What is read needs little room, for the system keeps it as well; what one transaction writes, in pages, stays in
+        // memory until the commit.
         patiently(|| {
             connection.execute_batch(
                 "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA mmap_size = 0;
                  PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;
-                 PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384;",
+                 PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -2048;
+                 PRAGMA cache_spill = 4096;",
             )
         })?;
         Ok(connection)

@@ -56,7 +56,7 @@ enum Part {
     #[command(hide = true, subcommand)]
     Floor(floors::Floor),
     /// Our side of the scenario `drain`, in this process; prints its seconds
-    #[command(hide = true)]
+    #[command(hide = true, name = "drain-part")]
     Drain { store: PathBuf },
 }
 

@@ -33,7 +33,7 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
         move |dir| {
             let database = dir.join("queue.db");
             fill(&database, jobs)?;
-            let arguments = ["drain", &text(&database)?].map(str::to_owned);
+            let arguments = ["drain-part", &text(&database)?].map(str::to_owned);
             let (seconds, usage) = metered(|| {
                 let output = Command::new(&stand.bench).args(&arguments).stderr(Stdio::inherit()).output()?;
                 Ok(String::from_utf8(output.stdout)?.trim().parse::<f64>()?)

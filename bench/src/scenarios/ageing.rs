@@ -118,7 +118,7 @@ impl Seconds {
         self.claims.extend(library.claims(times)?);
         self.enqueues.extend(timed(times, || library.enqueue(&["true"]))?);
         drop(library);
-        let looks = times.min(2);
+        let looks = times.min(10);
         let look =
             |arguments: &[&str]| timed(looks, || succeed(queue.command(arguments).stdout(Stdio::null())));
         self.statuses.extend(look(&["status", "--json"])?);

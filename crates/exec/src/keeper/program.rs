@@ -2,7 +2,7 @@
 
 use crate::cgroup::Cgroup;
 use crate::protocol::{End, Start};
-use crate::unix::{FileLimit, SpawnError, SpawnPlan, SpawnText, Step};
+use crate::unix::{FileLimit, SpawnError, SpawnPlan, SpawnText, Step, Texts};
 use queuectl_core::claim::CLAIM_MARK;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -34,19 +34,17 @@ pub(super) fn plan(
     let Some(program) = start.argv.first().filter(|program| !program.is_empty()) else {
         return Err(refused("the command is empty"));
     };
-    let mut env = Vec::with_capacity(start.env.len() + 1);
-    for (name, value) in start.env.iter().filter(|(name, _)| name != CLAIM_MARK.as_bytes()) {
-        env.push(text([name.as_slice(), b"=", value].concat(), "an environment variable")?);
+    let (mut argv, mut env) = (Texts::default(), Texts::default());
+    for word in &start.argv {
+        add(&mut argv, &[word], "the command")?;
     }
-    env.push(text(format!("{CLAIM_MARK}={}", start.claim).into_bytes(), "the claim")?);
-    let argv = start.argv.iter().map(|word| text(word.clone(), "the command"));
+    for (name, value) in start.env.iter().filter(|(name, _)| name != CLAIM_MARK.as_bytes()) {
+        add(&mut env, &[name, b"=", value], "an environment variable")?;
+    }
+    add(&mut env, &[CLAIM_MARK.as_bytes(), b"=", start.claim.to_string().as_bytes()], "the claim")?;
+    let dir = CString::new(start.dir.clone()).map_err(|_| holds_nul("the directory"))?;
     Ok(SpawnPlan {
-        text: SpawnText {
-            candidates: candidates(start, program)?,
-            argv: argv.collect::<Result<_, _>>()?,
-            env,
-            dir: text(start.dir.clone(), "the directory")?,
-        },
+        text: SpawnText { candidates: candidates(start, program)?, argv, env, dir },
         stdin: stdin(start, common)?,
         stdout,
         stderr,
@@ -57,16 +55,18 @@ pub(super) fn plan(
 }
 
 /// The paths that `execvp` would try.
-fn candidates(start: &Start, program: &[u8]) -> Result<Vec<CString>, End> {
+fn candidates(start: &Start, program: &[u8]) -> Result<Texts, End> {
+    let mut paths = Texts::default();
     if program.contains(&b'/') {
-        return Ok(vec![text(program.to_vec(), "the command")?]);
+        add(&mut paths, &[program], "the command")?;
+        return Ok(paths);
     }
     let path = start.env.iter().find(|(name, _)| name == b"PATH").map_or(PATH_DEFAULT, |(_, value)| value);
-    let in_dir = |dir: &[u8]| {
+    for dir in path.split(|byte| *byte == b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
-        text([dir, b"/", program].concat(), "PATH")
-    };
-    path.split(|byte| *byte == b':').map(in_dir).collect()
+        add(&mut paths, &[dir, b"/", program], "PATH")?;
+    }
+    Ok(paths)
 }
 
 /// A relative path is one in the job's directory. Opened here without waiting, for a named pipe without a writer would hold up every other job.
@@ -111,8 +111,12 @@ fn refused(message: &str) -> End {
     End::CouldNotStart { message: message.to_owned(), ours: false }
 }
 
-fn text(bytes: Vec<u8>, what: &str) -> Result<CString, End> {
-    CString::new(bytes).map_err(|_| refused(&format!("{what} holds a NUL byte")))
+fn add(texts: &mut Texts, parts: &[&[u8]], what: &str) -> Result<(), End> {
+    texts.push(parts).map_err(|_| holds_nul(what))
+}
+
+fn holds_nul(what: &str) -> End {
+    refused(&format!("{what} holds a NUL byte"))
 }
 
 /// Nothing runs because there are no pipes for its output.

@@ -9,6 +9,7 @@ use super::child::{SHELL, Shared, child};
 use super::detach::on_main_thread;
 use super::into_cgroup::clone_into;
 use super::raw;
+use super::texts::Texts;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::futex;
@@ -52,9 +53,9 @@ pub(crate) struct SpawnPlan {
 #[derive(Debug)]
 pub(crate) struct SpawnText {
     /// Paths of the program in the order of trying. Not empty.
-    pub candidates: Vec<CString>,
-    pub argv: Vec<CString>,
-    pub env: Vec<CString>,
+    pub candidates: Texts,
+    pub argv: Texts,
+    pub env: Texts,
     pub dir: CString,
 }
 
@@ -179,7 +180,7 @@ struct Lent {
 
 impl Lent {
     fn new(text: SpawnText, stack: Stack) -> Lent {
-        let [candidates, argv, env] = [&text.candidates, &text.argv, &text.env].map(|list| pointers(list));
+        let [candidates, argv, env] = [&text.candidates, &text.argv, &text.env].map(Texts::pointers);
         let mut shell_argv = vec![SHELL.as_ptr(), ptr::null()];
         shell_argv.extend(&argv[1..]);
         let shared = Shared {
@@ -197,10 +198,6 @@ impl Lent {
         let lists = [candidates, argv, env, shell_argv];
         Lent { on_loan: AtomicU32::new(1), shared, stack, _text: text, _lists: lists }
     }
-}
-
-fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect()
 }
 
 /// Memory for the child's stack with an inaccessible page below it.

@@ -1,6 +1,7 @@
 //! The exchange: one transaction, one sync.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use queuectl_core::limits::PROMOTE_MAX;
@@ -24,7 +25,9 @@ use crate::{batches, lanes, line, take};
 #[async_trait]
 impl Exchange for SqliteStore {
     async fn exchange(&self, request: ExchangeRequest) -> StoreResult<ExchangeReply> {
-        if request.settles.is_empty() && request.releases.is_empty() {
+        let only_claims = request.settles.is_empty() && request.releases.is_empty();
+        // Who found work when it last asked for some is most likely to be asking because there is more.
+        if only_claims && !(request.want > 0 && self.lucky.load(Ordering::Relaxed)) {
             let glance = self.readers.glance(|connection| peek(connection, &request, self.clock.now()));
             let reply = if let Some(reply) = glance {
                 reply
@@ -37,10 +40,17 @@ impl Exchange for SqliteStore {
             }
         }
         let clock = self.clock.clone();
-        self.write(move |connection, rings| {
-            exchange(connection, &request, clock.now(), rings).map(Verdict::Keep)
-        })
-        .await
+        let reply = self
+            .write(move |connection, rings| {
+                let reply = exchange(connection, &request, clock.now(), rings)?;
+                rings.asker_stays = !reply.claims.is_empty();
+                Ok(Verdict::Keep(reply))
+            })
+            .await?;
+        if only_claims {
+            self.lucky.store(!reply.claims.is_empty(), Ordering::Relaxed);
+        }
+        Ok(reply)
     }
 
     async fn claims_of(&self, owner: &str) -> StoreResult<Vec<Claim>> {

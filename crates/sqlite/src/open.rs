@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct SqliteStore {
     pub(crate) clock: Clock,
     /// The file, by no link.
     pub(crate) home: Home,
+    /// The last exchange that only asked for jobs was given some.
+    pub(crate) lucky: AtomicBool,
     /// Started by the first write.
     writer: OnceCell<Writer>,
 }
@@ -128,7 +131,8 @@ impl SqliteStore {
         };
         home.check()?;
         let readers = Readers::new(connection, home.clone(), Arc::new(move || connect(&reader_path)));
-        Ok(Some(SqliteStore { readers, place, clock, home, writer: OnceCell::new() }))
+        let (lucky, writer) = (AtomicBool::new(false), OnceCell::new());
+        Ok(Some(SqliteStore { readers, place, clock, home, lucky, writer }))
     }
 
     /// Runs an operation on the writer's thread; see [`Writer::run`].

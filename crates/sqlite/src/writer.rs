@@ -38,6 +38,8 @@ pub enum Verdict<T> {
 pub struct Rings {
     pub work: bool,
     pub outcome: bool,
+    /// Whoever asked lives on with this process: alone in its transaction it has its answer first.
+    pub asker_stays: bool,
 }
 
 /// Runs on the writer's thread: in the transaction, or with the reason why nothing can run. Returns what replies.
@@ -199,7 +201,7 @@ impl Desk {
     }
 
     /// One transaction for all of these, then its rings, then the replies: who has a reply may exit at once, and the
-    /// ring with it. An error means that nothing more may be written.
+    /// ring with it; unless he is known to stay. An error means that nothing more may be written.
     fn commit_group(&mut self, group: Vec<Operation>) -> Result<(), StoreError> {
         let connection = &self.connection;
         let mut rings = Rings::default();
@@ -241,13 +243,16 @@ impl Desk {
                 }
                 return closing(error);
             }
+            if rings.asker_stays && company == Company::Alone {
+                replies.drain(..).for_each(|reply| reply(Ok(())));
+            }
             for (wanted, topic) in [(rings.work, Topic::Work), (rings.outcome, Topic::Outcome)] {
                 if wanted {
                     ring::ring(&self.run_dir, topic);
                 }
             }
             point!("store.rung");
-            // Before the replies: who has his may exit, and a crowd of callers that live for one commit would never
+            // Before the other replies: who has his may exit, and a crowd of callers that live for one commit would never
             // get the log written out. Should it fail, what was committed is durable in the log all the same.
             let written_out = self.checkpoint();
             for reply in replies {

@@ -64,7 +64,7 @@ pub const PREFETCH_HORIZON: Duration = Duration::from_millis(20);
 /// A claim that has not started by then goes back.
 pub const UNSTARTED_MAX: Duration = Duration::from_millis(50);
 /// A settle waits at most this long for company, and only while the slots are busy with what was claimed ahead.
-pub const SETTLE_DELAY: Duration = Duration::from_millis(8);
+pub const SETTLE_DELAY: Duration = Duration::from_millis(12);
 /// A second stop signal escalates only if it comes at least this long after the first.
 pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 /// How often a worker looks for keepers whose process or worker has died. Its slow look at the store keeps the same beat.

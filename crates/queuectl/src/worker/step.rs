@@ -415,12 +415,12 @@ impl Machine {
             // From now on somebody may ask for its cancellation.
             self.next_look = self.next_look.min(now + ms(limits::RUNNING_POLL_MAX));
             let start = start_request(&held.claim, slot, &self.surroundings);
+            actions.push(Action::Keeper(Request::Start(Box::new(start))));
             actions.push(Action::Report(Report::Started {
                 job: held.claim.job.id.to_string(),
                 attempt: held.claim.attempt,
                 slot,
             }));
-            actions.push(Action::Keeper(Request::Start(Box::new(start))));
         }
     }
 

@@ -48,7 +48,16 @@ impl Place {
 
     /// The store, made if there is none.
     pub async fn open(&self) -> Result<Client, Failure> {
-        let opened = Client::open(&self.path, Access::Write).await.map_err(unusable)?;
+        self.open_as(Access::Write).await
+    }
+
+    /// The same, for a verb that does one thing and ends.
+    pub async fn open_here(&self) -> Result<Client, Failure> {
+        self.open_as(Access::WriteHere).await
+    }
+
+    async fn open_as(&self, access: Access) -> Result<Client, Failure> {
+        let opened = Client::open(&self.path, access).await.map_err(unusable)?;
         opened.ok_or_else(|| self.vanished())
     }
 

@@ -14,6 +14,8 @@ use queuectl_sqlite::{OpenOptions, SqliteStore, keep};
 pub enum Access {
     /// Created where there is none; an older schema stays as it is.
     Write,
+    /// The same, for a command that does one thing and ends: no thread is started, and every call blocks its caller.
+    WriteHere,
     /// Created where there is none, and migrated if it is older. See [`crate::Client::open_newest`].
     Migrate,
     /// `None` where there is none; nothing is created.
@@ -26,6 +28,7 @@ pub async fn open(path: &Path, access: Access) -> StoreResult<Option<Arc<dyn Sto
         path: path.to_owned(),
         access: match access {
             Access::Write => queuectl_sqlite::Access::Create,
+            Access::WriteHere => queuectl_sqlite::Access::CreateHere,
             Access::Migrate => queuectl_sqlite::Access::CreateOrMigrate,
             Access::Read => queuectl_sqlite::Access::ReadOnlyIfExists,
         },

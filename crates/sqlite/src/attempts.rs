@@ -18,12 +18,12 @@ use crate::settle::stream_name;
 impl Attempts for SqliteStore {
     async fn attempts(&self, id: &JobId, outputs: bool) -> StoreResult<Vec<Attempt>> {
         let id = id.clone();
-        self.readers.run(move |connection| attempts(connection, &id, None, outputs)).await
+        self.read(move |connection| attempts(connection, &id, None, outputs)).await
     }
 
     async fn attempt(&self, id: &JobId, number: u32) -> StoreResult<Option<Attempt>> {
         let id = id.clone();
-        self.readers.run(move |connection| Ok(attempts(connection, &id, Some(number), true)?.pop())).await
+        self.read(move |connection| Ok(attempts(connection, &id, Some(number), true)?.pop())).await
     }
 }
 

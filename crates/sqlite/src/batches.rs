@@ -100,17 +100,16 @@ impl Batches for SqliteStore {
     }
 
     async fn loading(&self) -> StoreResult<Vec<Loading>> {
-        self.readers
-            .run(|connection| {
-                let mut statement = connection.prepare_cached(
-                    "-- batch_loading
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "-- batch_loading
                      SELECT id, loader FROM batch WHERE open = 0 AND loader IS NOT NULL ORDER BY id",
-                )?;
-                let rows = statement
-                    .query_map([], |row| Ok(Loading { batch: BatchId(row.get(0)?), loader: row.get(1)? }))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })
-            .await
+            )?;
+            let rows = statement
+                .query_map([], |row| Ok(Loading { batch: BatchId(row.get(0)?), loader: row.get(1)? }))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
     }
 }
 

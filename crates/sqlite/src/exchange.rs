@@ -28,12 +28,12 @@ impl Exchange for SqliteStore {
         let only_claims = request.settles.is_empty() && request.releases.is_empty();
         // Who found work when it last asked for some is most likely to be asking because there is more.
         if only_claims && !(request.want > 0 && self.lucky.load(Ordering::Relaxed)) {
-            let glance = self.readers.glance(|connection| peek(connection, &request, self.clock.now()));
+            let glance = self.glance(|connection| peek(connection, &request, self.clock.now()));
             let reply = if let Some(reply) = glance {
                 reply
             } else {
                 let (peeked, clock) = (request.clone(), self.clock.clone());
-                self.readers.run(move |connection| peek(connection, &peeked, clock.now())).await?
+                self.read(move |connection| peek(connection, &peeked, clock.now())).await?
             };
             if let Some(reply) = reply {
                 return Ok(reply);
@@ -55,22 +55,20 @@ impl Exchange for SqliteStore {
 
     async fn claims_of(&self, owner: &str) -> StoreResult<Vec<Claim>> {
         let owner = owner.to_owned();
-        self.readers
-            .run(move |connection| {
-                let jobs = processing(connection, Some(&owner))?;
-                let claim = |job: queuectl_core::job::Job| Claim {
-                    token: job.claim.expect("it is processing"),
-                    attempt: job.runs + 1,
-                    job,
-                };
-                Ok(jobs.into_iter().map(claim).collect())
-            })
-            .await
+        self.read(move |connection| {
+            let jobs = processing(connection, Some(&owner))?;
+            let claim = |job: queuectl_core::job::Job| Claim {
+                token: job.claim.expect("it is processing"),
+                attempt: job.runs + 1,
+                job,
+            };
+            Ok(jobs.into_iter().map(claim).collect())
+        })
+        .await
     }
 
     async fn owners(&self) -> StoreResult<Vec<String>> {
-        self.readers
-            .run(|connection| {
+        self.read(|connection| {
                 let mut statement = connection.prepare_cached(
                     "-- exchange_owners
                      SELECT DISTINCT owner FROM job WHERE state = 'processing' AND owner IS NOT NULL ORDER BY owner",

@@ -43,43 +43,37 @@ impl Jobs for SqliteStore {
 
     async fn get(&self, id: &JobId) -> StoreResult<Option<Job>> {
         let id = id.clone();
-        self.readers
-            .run(move |connection| {
-                find(connection, &id)?.map(|raw| raw.job_with_environment(connection)).transpose()
-            })
-            .await
+        self.read(move |connection| {
+            find(connection, &id)?.map(|raw| raw.job_with_environment(connection)).transpose()
+        })
+        .await
     }
 
     async fn states(&self, ids: &[JobId]) -> StoreResult<Vec<Option<State>>> {
         let ids = ids.to_vec();
-        self.readers
-            .run(move |connection| {
-                let mut statement = connection.prepare_cached(&format!(
-                    "-- job_states
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "-- job_states
                      SELECT state FROM job WHERE id = ? AND {IS_THERE}"
-                ))?;
-                let mut state = |id: &JobId| -> Result<Option<State>, Failure> {
-                    let name: Option<String> =
-                        statement.query_row([id.as_str()], |row| row.get(0)).optional()?;
-                    name.map(|name| {
-                        State::parse(&name).ok_or_else(|| damaged(format!("unknown state `{name}`")))
-                    })
+            ))?;
+            let mut state = |id: &JobId| -> Result<Option<State>, Failure> {
+                let name: Option<String> = statement.query_row([id.as_str()], |row| row.get(0)).optional()?;
+                name.map(|name| State::parse(&name).ok_or_else(|| damaged(format!("unknown state `{name}`"))))
                     .transpose()
-                };
-                ids.iter().map(&mut state).collect()
-            })
-            .await
+            };
+            ids.iter().map(&mut state).collect()
+        })
+        .await
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> StoreResult<Vec<Job>> {
         let (filter, clock) = (filter.clone(), self.clock.clone());
-        self.readers.run(move |connection| list(connection, &filter, page, clock.now())).await
+        self.read(move |connection| list(connection, &filter, page, clock.now())).await
     }
 
     async fn find_prefix(&self, prefix: &str, limit: usize) -> StoreResult<Vec<JobId>> {
         let prefix = prefix.to_owned();
-        self.readers
-            .run(move |connection| {
+        self.read(move |connection| {
                 let mut statement = connection.prepare_cached(&format!(
                     "-- job_find_prefix
                      SELECT id FROM job
@@ -95,7 +89,7 @@ impl Jobs for SqliteStore {
 
     async fn counts(&self) -> StoreResult<Vec<Count>> {
         let clock = self.clock.clone();
-        self.readers.run(move |connection| counts(connection, clock.now())).await
+        self.read(move |connection| counts(connection, clock.now())).await
     }
 
     async fn cancel(&self, ids: &[JobId]) -> StoreResult<Vec<Cancelled>> {

@@ -14,6 +14,7 @@ mod effort;
 mod exchange;
 mod failure;
 mod file;
+mod hands;
 mod home;
 mod insert;
 mod jobs;

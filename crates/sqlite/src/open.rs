@@ -2,8 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -18,11 +18,12 @@ use crate::file::{
     exists, is_at_rest_and_read_only, make_file, real_path, refuse_network, refuse_second_name,
     refuse_truncated,
 };
+use crate::hands::Hands;
 use crate::home::Home;
 use crate::readers::Readers;
 use crate::schema;
 use crate::suspect;
-use crate::writer::{Rings, Verdict, Writer};
+use crate::writer::{Desk, Writer};
 
 /// Earlier versions can corrupt a write-ahead log that two processes write.
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -41,7 +42,9 @@ pub struct OpenOptions {
 pub enum Access {
     /// Makes the database where there is none. An older one stays as it is.
     Create,
-    /// The same, and brings an older one up to date.
+    /// The same, for one who does a single thing and ends: no thread is started, and each call blocks its caller.
+    CreateHere,
+    /// Makes the database where there is none, and brings an older one up to date.
     CreateOrMigrate,
     /// Makes nothing: `open` returns `None` where there is no database.
     ReadOnlyIfExists,
@@ -49,15 +52,13 @@ pub enum Access {
 
 /// The store in one database file.
 pub struct SqliteStore {
-    pub(crate) readers: Readers,
+    pub(crate) hands: Hands,
     pub(crate) place: Place,
     pub(crate) clock: Clock,
     /// The file, by no link.
     pub(crate) home: Home,
     /// The last exchange that only asked for jobs was given some.
     pub(crate) lucky: AtomicBool,
-    /// Started by the first write.
-    writer: OnceCell<Writer>,
 }
 
 impl Store for SqliteStore {
@@ -74,6 +75,9 @@ impl SqliteStore {
 
     /// Opens the database with another clock than the system's: for tests that move time.
     pub async fn open_with_clock(options: OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
+        if options.access == Access::CreateHere {
+            return SqliteStore::open_blocking(&options, clock);
+        }
         let task = tokio::task::spawn_blocking(move || SqliteStore::open_blocking(&options, clock));
         task.await.map_err(|e| StoreError::unavailable("opening the store broke off", e))?
     }
@@ -122,7 +126,6 @@ impl SqliteStore {
         if !prepared().map_err(|failure| named(marked(failure.0), &path))? {
             return Ok(None);
         }
-        let reader_path = path.clone();
         let place = Place {
             name: path.display().to_string(),
             file: Some(path.clone()),
@@ -130,25 +133,18 @@ impl SqliteStore {
             out_dir: beside(&path, "out"),
         };
         home.check()?;
-        let readers = Readers::new(connection, home.clone(), Arc::new(move || connect(&reader_path)));
-        let (lucky, writer) = (AtomicBool::new(false), OnceCell::new());
-        Ok(Some(SqliteStore { readers, place, clock, home, lucky, writer }))
+        let hands = if options.access == Access::CreateHere {
+            let desk = Desk::new(connection, home.clone(), place.run_dir.clone(), clock.clone())?;
+            Hands::Caller(Box::new(Mutex::new(desk)))
+        } else {
+            let readers = Readers::new(connection, home.clone(), Arc::new(move || connect(&path)));
+            Hands::Threads { readers, writer: OnceCell::new() }
+        };
+        Ok(Some(SqliteStore { hands, place, clock, home, lucky: AtomicBool::new(false) }))
     }
 
-    /// Runs an operation on the writer's thread; see [`Writer::run`].
-    pub(crate) async fn write<T: Send + 'static>(
-        &self,
-        operation: impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<T>, Failure> + Send + 'static,
-    ) -> StoreResult<T> {
-        self.writer().await?.run(operation).await
-    }
-
-    /// The writer, started if it is not.
-    pub(crate) async fn writer(&self) -> StoreResult<&Writer> {
-        self.writer.get_or_try_init(|| self.start_writer()).await
-    }
-
-    async fn start_writer(&self) -> StoreResult<Writer> {
+    /// On a connection of its own.
+    pub(crate) async fn start_writer(&self) -> StoreResult<Writer> {
         let (home, run_dir, clock) = (self.home.clone(), self.place.run_dir.clone(), self.clock.clone());
         let task = tokio::task::spawn_blocking(move || {
             let path = home.path();
@@ -162,7 +158,7 @@ impl SqliteStore {
                 .and_then(|()| schema::keep_log(&connection))
                 .and_then(|()| schema::claim_identity(&connection, path, clock.now()))
                 .map_err(|failure| named(marked(failure.0), path))?;
-            Writer::start(connection, home, run_dir, clock)
+            Writer::start(Desk::new(connection, home, run_dir, clock)?)
         });
         task.await.map_err(|e| StoreError::unavailable("starting the writer broke off", e))?
     }

@@ -14,20 +14,18 @@ use crate::writer::Verdict;
 #[async_trait]
 impl Queues for SqliteStore {
     async fn queues(&self) -> StoreResult<Vec<QueueRow>> {
-        self.readers
-            .run(|connection| {
-                let mut statement = connection.prepare_cached(
-                    "-- queue_list
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(
+                "-- queue_list
                      SELECT name, paused FROM queue ORDER BY name",
-                )?;
-                let rows: Vec<(String, bool)> = statement
-                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-                    .collect::<Result<_, _>>()?;
-                rows.into_iter()
-                    .map(|(name, paused)| Ok::<_, Failure>(QueueRow { name: queue_name(name)?, paused }))
-                    .collect()
-            })
-            .await
+            )?;
+            let rows: Vec<(String, bool)> =
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+            rows.into_iter()
+                .map(|(name, paused)| Ok::<_, Failure>(QueueRow { name: queue_name(name)?, paused }))
+                .collect()
+        })
+        .await
     }
 
     async fn set_paused(&self, queue: &QueueName, paused: bool) -> StoreResult<bool> {

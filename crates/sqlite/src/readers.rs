@@ -35,12 +35,7 @@ impl Readers {
         let _permit = self.permits.try_acquire().ok()?;
         let mut connection = self.idle.lock().expect("no panic while it is held").pop()?;
         connection.busy_handler(None::<fn(i32) -> bool>).ok()?;
-        let looked = self.home.check().ok().and_then(|()| {
-            let transaction = connection.unchecked_transaction().ok()?;
-            let answer = operation(&connection).ok();
-            drop(transaction);
-            answer
-        });
+        let looked = self.home.check().ok().and_then(|()| look(&connection, operation).ok());
         connection.busy_handler(Some(wait_turn())).ok()?;
         self.idle.lock().expect("no panic while it is held").push(connection);
         looked
@@ -62,13 +57,22 @@ impl Readers {
             };
             // An idle worker only reads: this is how it hears of it.
             home.check()?;
-            let transaction = connection.unchecked_transaction().map_err(|e| Failure::from(e).0)?;
-            let answer = operation(&connection).map_err(|failure| failure.0)?;
-            // Nothing was written; ending it cannot lose anything.
-            drop(transaction);
+            let answer = look(&connection, operation).map_err(|failure| failure.0)?;
             idle.lock().expect("no panic while it is held").push(connection);
             Ok(answer)
         });
         task.await.map_err(|e| StoreError::unavailable("a reader of the store broke off", e))?
     }
+}
+
+/// Runs a closure in one read transaction of this connection.
+pub fn look<T>(
+    connection: &Connection,
+    operation: impl FnOnce(&Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let transaction = connection.unchecked_transaction()?;
+    let answer = operation(connection);
+    // Nothing was written; ending it cannot lose anything.
+    drop(transaction);
+    answer
 }

@@ -14,7 +14,7 @@ use crate::writer::Verdict;
 #[async_trait]
 impl SettingsStore for SqliteStore {
     async fn settings(&self) -> StoreResult<Settings> {
-        let settings = self.readers.run(|connection| load_settings(connection, None)).await?;
+        let settings = self.read(|connection| load_settings(connection, None)).await?;
         Ok(settings.unwrap_or_default())
     }
 

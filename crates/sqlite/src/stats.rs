@@ -35,8 +35,7 @@ impl Stats for SqliteStore {
             loop {
                 let queue = queue.clone();
                 let page = self
-                    .readers
-                    .run(move |connection| ended(connection, state, since, queue.as_deref(), after))
+                    .read(move |connection| ended(connection, state, since, queue.as_deref(), after))
                     .await?;
                 let full = page.len() == PAGE_ROWS_MAX;
                 for (key, ran) in page {
@@ -48,7 +47,7 @@ impl Stats for SqliteStore {
                 }
             }
         }
-        let open = self.readers.run(move |connection| open(connection, since, queue.as_deref())).await?;
+        let open = self.read(move |connection| open(connection, since, queue.as_deref())).await?;
         open.into_iter().for_each(visit);
         Ok(())
     }

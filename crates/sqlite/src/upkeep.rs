@@ -21,6 +21,6 @@ impl Upkeep for SqliteStore {
     }
 
     async fn trim_log(&self) -> StoreResult<()> {
-        self.writer().await?.trim().await
+        self.trim().await
     }
 }

@@ -57,37 +57,34 @@ impl Workers for SqliteStore {
     }
 
     async fn workers(&self) -> StoreResult<Vec<WorkerRow>> {
-        self.readers
-            .run(|connection| {
-                let mut statement = connection.prepare_cached(&format!(
-                    "-- worker_list
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "-- worker_list
                      SELECT {WORKER_COLUMNS} FROM worker ORDER BY started_at, id",
-                ))?;
-                let mut workers = Vec::new();
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    let queues: String = row.get(4)?;
-                    let queues = queues.split(',').filter(|name| !name.is_empty());
-                    let stop: Option<String> = row.get(7)?;
-                    workers.push(WorkerRow {
-                        id: row.get(0)?,
-                        pid: row.get(1)?,
-                        host: row.get(2)?,
-                        slots: row.get(3)?,
-                        queues: queues
-                            .map(|name| queue_name(name.to_owned()))
-                            .collect::<Result<_, Failure>>()?,
-                        only_job: row.get(5)?,
-                        started_at: Timestamp::from_millis(row.get(6)?),
-                        stop: stop
-                            .map(|name| stop_mode(&name).ok_or_else(|| damaged("unknown stop mode")))
-                            .transpose()?,
-                        version: row.get(8)?,
-                    });
-                }
-                Ok(workers)
-            })
-            .await
+            ))?;
+            let mut workers = Vec::new();
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let queues: String = row.get(4)?;
+                let queues = queues.split(',').filter(|name| !name.is_empty());
+                let stop: Option<String> = row.get(7)?;
+                workers.push(WorkerRow {
+                    id: row.get(0)?,
+                    pid: row.get(1)?,
+                    host: row.get(2)?,
+                    slots: row.get(3)?,
+                    queues: queues.map(|name| queue_name(name.to_owned())).collect::<Result<_, Failure>>()?,
+                    only_job: row.get(5)?,
+                    started_at: Timestamp::from_millis(row.get(6)?),
+                    stop: stop
+                        .map(|name| stop_mode(&name).ok_or_else(|| damaged("unknown stop mode")))
+                        .transpose()?,
+                    version: row.get(8)?,
+                });
+            }
+            Ok(workers)
+        })
+        .await
     }
 
     async fn request_stop(&self, workers: &[String], mode: StopMode) -> StoreResult<()> {

@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::home::Home;
 use crate::open::{wait_turn, wait_up_to};
+use crate::readers::look;
 use crate::ring;
 use crate::schema;
 use crate::suspect::{is_failed_sync, mark};
@@ -68,24 +69,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread on an opened connection of the database in `home`; rings go to `run_dir`.
-    pub fn start(
-        mut connection: Connection,
-        home: Home,
-        run_dir: PathBuf,
-        clock: Clock,
-    ) -> StoreResult<Writer> {
+    /// Starts the thread.
+    pub fn start(mut desk: Desk) -> StoreResult<Writer> {
         let (orders, queue) = sync_channel(WRITER_QUEUE_MAX);
-        let frames = Arc::new(AtomicUsize::new(0));
-        let counted = frames.clone();
-        // In place of SQLite's own checkpoints, which tell nobody that they failed.
-        connection
-            .wal_hook(Some(move |_: &mut Wal, frames: c_int| {
-                counted.store(usize::try_from(frames).unwrap_or(0), Ordering::Relaxed);
-                Ok(())
-            }))
-            .map_err(|e| Failure::from(e).0)?;
-        let mut desk = Desk { connection, home, run_dir, clock, frames };
         thread::Builder::new()
             .name("queuectl-writer".to_owned())
             .spawn(move || desk.serve(&queue))
@@ -159,19 +145,34 @@ fn gone() -> StoreError {
     StoreError::Unavailable { what: "the writer of the store has ended".to_owned(), source: None }
 }
 
-/// What the writer's thread has before it.
-struct Desk {
+/// What a writer has before it: its thread, or whoever does all by himself.
+pub struct Desk {
     connection: Connection,
     home: Home,
     run_dir: PathBuf,
     clock: Clock,
     /// Pages in the log after the last commit.
     frames: Arc<AtomicUsize>,
+    /// Why nothing more may be written.
+    closed: Option<StoreError>,
 }
 
 impl Desk {
+    /// On an opened connection of the database in `home`; rings go to `run_dir`.
+    pub fn new(mut connection: Connection, home: Home, run_dir: PathBuf, clock: Clock) -> StoreResult<Desk> {
+        let frames = Arc::new(AtomicUsize::new(0));
+        let counted = frames.clone();
+        // In place of SQLite's own checkpoints, which tell nobody that they failed.
+        connection
+            .wal_hook(Some(move |_: &mut Wal, frames: c_int| {
+                counted.store(usize::try_from(frames).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }))
+            .map_err(|e| Failure::from(e).0)?;
+        Ok(Desk { connection, home, run_dir, clock, frames, closed: None })
+    }
+
     fn serve(&mut self, queue: &Receiver<Order>) {
-        let mut closed = None;
         while let Ok(first) = queue.recv() {
             let (mut group, mut trims) = (Vec::new(), Vec::new());
             let mut next = Some(first);
@@ -183,20 +184,48 @@ impl Desk {
                 let room = group.len() + trims.len() < GROUP_COMMIT_MAX;
                 next = if room { queue.try_recv().ok() } else { None };
             }
-            if closed.is_none() && !group.is_empty() {
-                closed = self.commit_group(std::mem::take(&mut group)).err();
-            }
-            if let Some(error) = &closed {
-                refuse_all(group, error);
+            if !group.is_empty() {
+                self.commit(group);
             }
             for reply in trims {
-                let answer = closed.as_ref().map_or_else(|| self.trim(), |error| Err(same(error)));
-                if let Err(error @ StoreError::Closed { .. }) = &answer {
-                    closed = Some(same(error));
-                }
                 // Whoever asked may have given up.
-                let _ = reply.send(answer);
+                let _ = reply.send(self.trim());
             }
+        }
+    }
+
+    /// Runs one operation in a transaction of its own; returns once that is durable.
+    pub fn write<T: Send + 'static>(
+        &mut self,
+        operation: impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<T>, Failure> + Send + 'static,
+    ) -> StoreResult<T> {
+        let (boxed, mut receiver) = boxed(operation);
+        self.commit(vec![boxed]);
+        receiver.try_recv().unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Runs a closure in one read transaction.
+    pub fn read<T>(&self, operation: impl FnOnce(&Connection) -> Result<T, Failure>) -> StoreResult<T> {
+        self.home.check()?;
+        look(&self.connection, operation).map_err(|failure| failure.0)
+    }
+
+    /// Empties the log if nobody needs it.
+    pub fn trim(&mut self) -> StoreResult<()> {
+        if let Some(error) = &self.closed {
+            return Err(same(error));
+        }
+        let answer = self.empty_log();
+        if let Err(error @ StoreError::Closed { .. }) = &answer {
+            self.closed = Some(same(error));
+        }
+        answer
+    }
+
+    fn commit(&mut self, group: Vec<Operation>) {
+        match &self.closed {
+            Some(error) => refuse_all(group, error),
+            None => self.closed = self.commit_group(group).err(),
         }
     }
 
@@ -314,7 +343,7 @@ impl Desk {
 
     /// Empties the log, unless somebody reads an old state of it: he is not waited for. Those who write meanwhile are,
     /// for a moment: some of them are always there.
-    fn trim(&mut self) -> StoreResult<()> {
+    fn empty_log(&mut self) -> StoreResult<()> {
         self.home.check()?;
         // Most of it without keeping other writers out.
         let left = self.checkpoint_now("PASSIVE")?;
@@ -420,13 +449,9 @@ mod tests {
             Err::<Verdict<()>, _>(Failure(gone()))
         });
         let (after, mut told_after) = boxed(insert(2));
-        let mut desk = Desk {
-            connection,
-            home: Home::of(&path).expect("its home"),
-            run_dir: dir.path().join("run"),
-            clock: Clock::system(),
-            frames: Arc::default(),
-        };
+        let home = Home::of(&path).expect("its home");
+        let mut desk =
+            Desk::new(connection, home, dir.path().join("run"), Clock::system()).expect("a writer's desk");
         desk.commit_group(vec![before, failing, after]).expect("others may go on");
         for answer in [&mut told_before, &mut told, &mut told_after] {
             assert!(answer.try_recv().expect("an answer").is_err());

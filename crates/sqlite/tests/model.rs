@@ -5,12 +5,15 @@ mod fixture;
 use fixture::sqlite;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence};
+use queuectl_sqlite::Access;
 use queuectl_testing::MemoryFixture;
 use queuectl_testing::model::{History, assert_agree, history};
 
 fn play(history: &History) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async { assert_agree(&MemoryFixture::default(), &sqlite(|_| ()).await, history).await });
+    runtime.block_on(async {
+        assert_agree(&MemoryFixture::default(), &sqlite(Access::CreateOrMigrate, |_| ()).await, history).await
+    });
 }
 
 proptest! {

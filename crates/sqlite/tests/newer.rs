@@ -13,7 +13,7 @@ use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
 use queuectl_testing::given::{Turn, exited, insert, job, outcome, worker};
 use rusqlite::Connection;
 
-queuectl_testing::conformance!(sqlite(widen));
+queuectl_testing::conformance!(sqlite(Access::CreateOrMigrate, widen));
 
 /// As a migration would that admits the one before.
 fn widen(database: &Path) {

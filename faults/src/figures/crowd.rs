@@ -128,7 +128,7 @@ pub fn inside(seed: u64, number: u64) -> apart::Told {
 
 async fn operate(dice: &mut Dice, id: &str, mine: &mut Vec<JobId>, said: &mut Said) -> Result<(), String> {
     let begin = procs::now();
-    let client = Client::open(Path::new("queue.db"), Access::Write).await.map_err(|e| e.to_string())?;
+    let client = Client::open(Path::new("queue.db"), Access::WriteHere).await.map_err(|e| e.to_string())?;
     let client = client.ok_or("the database has gone")?;
     match dice.below(10) {
         0 if !mine.is_empty() => {

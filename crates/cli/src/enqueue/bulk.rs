@@ -40,6 +40,8 @@ pub struct Loaded {
     pub count: u64,
     /// For whom nobody may be there.
     pub queues: BTreeSet<QueueName>,
+    /// None of them was asked to wait for a time.
+    pub at_once: bool,
     ids: Ids,
 }
 
@@ -57,7 +59,8 @@ impl Loaded {
             None => Some(QueueName::default()),
         };
         let queues = requests.iter().filter_map(queue).collect();
-        Loaded { count: ids.len() as u64, queues, ids: Ids::Few(ids) }
+        let at_once = requests.iter().all(|request| request.run_at.is_none() && request.delay.is_none());
+        Loaded { count: ids.len() as u64, queues, at_once, ids: Ids::Few(ids) }
     }
 
     /// All ids, in their order; only if there are few of them, or they were asked for.
@@ -93,7 +96,7 @@ pub async fn load(
     if let Some(jobs) = few {
         let count = jobs.len() as u64;
         let ids = if jobs.is_empty() { Vec::new() } else { client.insert(jobs).await? };
-        return Ok(Loaded { count, queues, ids: Ids::Few(ids) });
+        return Ok(Loaded { count, queues, at_once: false, ids: Ids::Few(ids) });
     }
     let loader = client.load().await?;
     let progress = Progress::new("Enqueueing jobs", Some(total));
@@ -127,7 +130,7 @@ pub async fn load(
         Ok(()) => {
             let progress = Progress::new("Making them ready", Some(count));
             loader.open(|ready| progress.add(ready)).await?;
-            Ok(Loaded { count, queues, ids: Ids::Many(file) })
+            Ok(Loaded { count, queues, at_once: false, ids: Ids::Many(file) })
         }
         Err(error) => {
             loader.abandon().await?;

@@ -181,7 +181,7 @@ async fn load(place: &Place, bulk: &Bulk, spooled: &Spooled, shape: Shape) -> Ou
 
 /// Enqueues, prints what came of it, and says if nobody will run it.
 pub async fn enqueue(place: &Place, requests: Vec<JobRequest>, shape: Shape) -> Outcome {
-    let client = place.open().await?;
+    let client = place.open_here().await?;
     let asked = match requests.as_slice() {
         [JobRequest { run_at: Some(text), .. }] => match parse_run_at(text, &(enqueuer().time_zone)())? {
             Due::At(at) => Some(at),
@@ -227,7 +227,7 @@ async fn report(client: &Client, loaded: &Loaded, shape: Shape) -> Result<(), Fa
     if loaded.count == 1
         && let Some(id) = loaded.ids()?.next()
     {
-        let job = client.job(&id).await?;
+        let job = if loaded.at_once { None } else { client.job(&id).await? };
         let due = match (job.and_then(|job| job.run_at), shape.asked) {
             (Some(at), _) => format!(", to run at {at}"),
             (None, Some(asked)) => format!(", to run at once: {asked} is past"),

@@ -52,7 +52,15 @@ fn is_durable_when_told(seen: &[Seen]) -> bool {
 fn traced(stage: &Stage, arguments: &[&str]) -> String {
     let inner = stage.command(arguments);
     let mut command = Command::new("strace");
-    command.args(["-f", "-y", "-s", "200", "-e", "trace=write,pwrite64,fsync,fdatasync", "-o"]);
+    command.args([
+        "-f",
+        "-y",
+        "-s",
+        "200",
+        "-e",
+        "trace=write,pwrite64,fsync,fdatasync,openat,clone,clone3",
+        "-o",
+    ]);
     command.arg(stage.path("trace")).arg(inner.get_program()).args(inner.get_args());
     for (name, value) in inner.get_envs() {
         match value {
@@ -72,6 +80,16 @@ fn enqueue_is_acknowledged_after_its_sync() {
     let trace = traced(&stage, &["enqueue", "--id", "synced", "-c", "true"]);
     let seen = read(&trace, "synced");
     assert!(is_durable_when_told(&seen), "{seen:?}\n{trace}");
+}
+
+#[test]
+fn an_enqueue_opens_the_database_once_and_starts_no_thread() {
+    let stage = Stage::new();
+    stage.run(&["init"]);
+    let trace = traced(&stage, &["enqueue", "-c", "true"]);
+    let calls = |name: &str| trace.lines().filter(|line| line.contains(name)).collect::<Vec<_>>();
+    let opened = calls("/queue.db\"").iter().filter(|line| !line.contains(" = -1 ")).count();
+    assert_eq!((opened, calls("clone").len()), (1, 0), "{trace}");
 }
 
 #[test]

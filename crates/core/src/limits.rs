@@ -110,6 +110,8 @@ pub const STORE_BUSY_MAX: Duration = Duration::from_secs(30);
 pub const GROUP_COMMIT_MAX: usize = 256;
 /// The write-ahead log is written into the database once it has so many pages.
 pub const CHECKPOINT_PAGES: usize = 1_000;
+/// A command that closes the database as the last one leaves a log of fewer pages to whoever comes next.
+pub const CLOSING_CHECKPOINT_PAGES: usize = 100;
 /// A write-ahead log longer than this, in bytes, is a finding: somebody keeps an old state of the database open.
 pub const LOG_ALARM_BYTES: u64 = 64 * 1024 * 1024;
 /// A worker tells of such a log at most this often.

@@ -93,6 +93,19 @@ fn an_enqueue_opens_the_database_once_and_starts_no_thread() {
 }
 
 #[test]
+fn the_log_that_commands_leave_stays_short() {
+    let stage = Stage::new();
+    stage.run(&["init"]);
+    let longest = (0..40)
+        .map(|_| {
+            stage.run(&["enqueue", "-c", "true"]);
+            std::fs::metadata(stage.path("queue.db-wal")).map_or(0, |log| log.len())
+        })
+        .max();
+    assert!(longest.is_some_and(|bytes| bytes < 1024 * 1024), "{longest:?}");
+}
+
+#[test]
 fn an_outcome_is_told_after_its_sync() {
     let stage = Stage::new();
     stage.enqueue("settled", "true");

@@ -228,21 +228,23 @@ fn unchanging(path: &Path) -> String {
 }
 
 /// Waits for another process's transaction. SQLite's own handler sleeps ever longer, up to a tenth of a second, so that
-/// in a crowd the one who has waited longest is the least likely to get its turn; this one keeps asking.
+/// in a crowd the one who has waited longest is the least likely to get its turn. Here it asks most often: whoever comes
+/// anew asks quickly, for most waits are short, then now and then, then more and more often.
 pub fn wait_turn() -> impl FnMut(i32) -> bool + Send + 'static {
     wait_up_to(STORE_BUSY_MAX)
 }
 
 /// The same, but no longer than this.
 pub fn wait_up_to(bound: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
-    const PAUSE: Duration = Duration::from_micros(250);
-    const PAUSES_MAX: u32 = 12;
+    /// Microseconds before each time; the last one stays.
+    const PAUSES: [u64; 13] = [250, 500, 1000, 2000, 2000, 1000, 1000, 1000, 500, 500, 500, 500, 250];
     let mut deadline = Deadline::after(bound);
     move |asked| {
         if asked == 0 {
             deadline = Deadline::after(bound);
         }
-        thread::sleep(PAUSE * (asked as u32 + 1).min(PAUSES_MAX));
+        let pause = PAUSES[(asked as usize).min(PAUSES.len() - 1)];
+        thread::sleep(Duration::from_micros(pause));
         !deadline.has_passed()
     }
 }

@@ -12,7 +12,8 @@ use queuectl_testing::model::{History, assert_agree, history};
 fn play(history: &History) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        assert_agree(&MemoryFixture::default(), &sqlite(Access::CreateOrMigrate, |_| ()).await, history).await
+        assert_agree(&MemoryFixture::default(), &sqlite(Access::CreateOrMigrate, |_| ()).await, history)
+            .await;
     });
 }
 

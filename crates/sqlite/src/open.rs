@@ -237,7 +237,7 @@ pub fn wait_turn() -> impl FnMut(i32) -> bool + Send + 'static {
 /// The same, but no longer than this.
 pub fn wait_up_to(bound: Duration) -> impl FnMut(i32) -> bool + Send + 'static {
     /// Microseconds before each time; the last one stays.
-    const PAUSES: [u64; 13] = [250, 500, 1000, 2000, 2000, 1000, 1000, 1000, 500, 500, 500, 500, 250];
+    const PAUSES: [u64; 9] = [250, 500, 1000, 2000, 2000, 1000, 1000, 1000, 500];
     let mut deadline = Deadline::after(bound);
     move |asked| {
         if asked == 0 {

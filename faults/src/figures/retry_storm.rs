@@ -93,11 +93,12 @@ fn try_one(dice: &mut Dice) -> Result<f64, String> {
 /// Claims all that is due and settles it, well or not. Tells how many there were.
 async fn play(store: &SqliteStore, dice: &mut Dice, most: usize, well: bool) -> Result<usize, String> {
     let mut count = 0;
-    loop {
+    // Not to be asked once too often: a wait may be no wait at all, and its job be claimed and forgotten.
+    while count < most {
         let request = Turn::of("worker").want(AT_ONCE).request();
         let claims = store.exchange(request).await.map_err(|e| e.to_string())?.claims;
-        if claims.is_empty() || count >= most {
-            return Ok(count);
+        if claims.is_empty() {
+            break;
         }
         count += claims.len();
         let mut turn = Turn::of("worker");
@@ -109,6 +110,7 @@ async fn play(store: &SqliteStore, dice: &mut Dice, most: usize, well: bool) -> 
             return Err("an outcome was not recorded".to_owned());
         }
     }
+    Ok(count)
 }
 
 fn settled(claim: &Claim, well: bool, dice: &mut Dice) -> Settle {

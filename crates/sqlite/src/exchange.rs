@@ -174,12 +174,8 @@ fn settle_all(
     freed: &mut Freed,
 ) -> Result<Vec<Settled>, Failure> {
     let one = |settle: &Settle| settle_one(connection, settle, now);
-    let queues = if settles.len() > 1 {
-        savepoint(connection, || settles.iter().map(one).collect::<Result<Vec<_>, _>>())?
-    } else {
-        Err(String::new())
-    };
-    let results: Vec<Result<Option<String>, String>> = if let Ok(queues) = queues {
+    let together = savepoint(connection, || settles.iter().map(one).collect::<Result<Vec<_>, _>>())?;
+    let results: Vec<Result<Option<String>, String>> = if let Ok(queues) = together {
         queues.into_iter().map(Ok).collect()
     } else {
         let alone = |settle: &Settle| savepoint(connection, || one(settle));

@@ -14,8 +14,10 @@ const SLOW_RATE: f64 = 200.0;
 const SLOW_SECONDS: f64 = 10.0;
 /// Jobs of the first, short run, which shows how fast a peer is.
 const PROBE_JOBS: usize = 20;
-/// More jobs that wait at once, a process each, than this are too many for nq.
+/// More jobs that wait at once, a process each, than this are too many for nq; and more clients than this, one for each job
+/// that waits, for the server of task-spooler, which then answers nobody.
 const NQ_JOBS_MAX: usize = 500;
+const TASK_SPOOLER_JOBS_MAX: usize = 900;
 
 struct Peer {
     name: &'static str,
@@ -126,7 +128,11 @@ pub fn join<'a>(
             plan.skipped.push((peer.name, "not found; bench/peers.sh installs it".to_owned()));
             continue;
         }
-        let most = if peer.name == "nq" { jobs.min(NQ_JOBS_MAX) } else { jobs };
+        let most = match peer.name {
+            "nq" => jobs.min(NQ_JOBS_MAX),
+            "task-spooler" => jobs.min(TASK_SPOOLER_JOBS_MAX),
+            _ => jobs,
+        };
         let paced = Cell::new(None);
         plan.contender(Contender::new(Role::Peer, peer.name, peer.durability, peer.setting, move |dir| {
             let jobs = match paced.get() {

@@ -9,11 +9,11 @@ use crate::meter::metered;
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::stand::{Fault, Scale, Stand};
 
-/// A peer that does fewer jobs a second gets only so many as take it [`SLOW_SECONDS`].
-const SLOW_RATE: f64 = 200.0;
-const SLOW_SECONDS: f64 = 10.0;
-/// Jobs of the first, short run, which shows how fast a peer is.
+/// A peer gets no more jobs than take it so long.
+const PEER_SECONDS: f64 = 10.0;
+/// Jobs of the first, short run, which shows how fast a peer is, if it takes so long.
 const PROBE_JOBS: usize = 20;
+const PROBE_SECONDS: f64 = 2.0;
 /// More jobs that wait at once, a process each, than this are too many for nq; and more clients than this, one for each job
 /// that waits, for the server of task-spooler, which then answers nobody.
 const NQ_JOBS_MAX: usize = 500;
@@ -153,14 +153,20 @@ pub fn join<'a>(
     }
 }
 
-/// How many jobs a peer gets.
+/// How many jobs a peer gets: tried with more and more, until what it starts with no longer counts.
 fn pace(stand: &Stand, peer: &Peer, what: &str, dir: &Path, most: usize) -> Result<usize, Fault> {
-    if stand.scale == Scale::Tiny || most <= PROBE_JOBS {
-        return Ok(most);
+    let mut jobs = PROBE_JOBS;
+    loop {
+        if stand.scale == Scale::Tiny || jobs >= most {
+            return Ok(most);
+        }
+        let (seconds, _) = metered(|| drive(stand, peer, what, &dir.join(format!("probe-{jobs}")), jobs))?;
+        if seconds >= PROBE_SECONDS {
+            let many = jobs as f64 / seconds * PEER_SECONDS;
+            return Ok((many as usize).clamp(PROBE_JOBS, most));
+        }
+        jobs *= 4;
     }
-    let (seconds, _) = metered(|| drive(stand, peer, what, &dir.join("probe"), PROBE_JOBS))?;
-    let rate = PROBE_JOBS as f64 / seconds;
-    Ok(if rate < SLOW_RATE { ((rate * SLOW_SECONDS) as usize).clamp(PROBE_JOBS, most) } else { most })
 }
 
 fn is_there(stand: &Stand, peer: &Peer) -> bool {

@@ -23,7 +23,7 @@ use queuectl::{
     Access, Client, Enqueuer, Handled, JobRequest, Live, Piece, StopWait, Task, Worker, WorkerOptions,
     WorkerReport,
 };
-use queuectl_exec::KeeperOptions;
+use queuectl_exec::{KeeperOptions, rundir};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -35,6 +35,7 @@ type Case = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 const CASES: &[Case] = &[
     ("a_drain_runs_what_is_there", || Box::pin(a_drain_runs_what_is_there())),
     ("a_drain_outlives_its_keeper", || Box::pin(a_drain_outlives_its_keeper())),
+    ("a_drain_gives_back_what_nobody_knows_of", || Box::pin(a_drain_gives_back_what_nobody_knows_of())),
     ("a_worker_tries_another_keeper", || Box::pin(a_worker_tries_another_keeper())),
     ("a_keeper_that_never_starts_is_told_of", || Box::pin(a_keeper_that_never_starts_is_told_of())),
     ("a_stop_finishes_what_runs", || Box::pin(a_stop_finishes_what_runs())),
@@ -137,6 +138,27 @@ impl Stage {
         worker.await.expect("no panic")
     }
 
+    /// A job that is claimed by somebody of whom nothing is left.
+    async fn lose_claim(&self) -> JobId {
+        let job = self.client.task("lost", QueueName::default(), None).await.expect("a job");
+        let id = self.client.insert(vec![job]).await.expect("inserted").remove(0);
+        let worker = Worker::register(self.client.clone(), self.options(false)).await.expect("registered");
+        let (sender, mut begun) = tokio::sync::mpsc::unbounded_channel();
+        let worker = worker.handler("lost", move |_: Task| {
+            let _ = sender.send(());
+            std::future::pending::<Handled>()
+        });
+        let (_stop, stopped) = watch::channel(None);
+        let lost = tokio::spawn(worker.run(stopped));
+        begun.recv().await.expect("it runs");
+        let owner = self.job(&id).await.owner.expect("it is claimed");
+        let lock = self.client.place().run_dir.join(rundir::lock_name(rundir::Kind::Keeper, &owner));
+        std::fs::remove_file(lock).expect("it is there");
+        lost.abort();
+        let _ = lost.await;
+        id
+    }
+
     async fn job(&self, id: &JobId) -> Job {
         self.client.job(id).await.expect("the store works").expect("it is there")
     }
@@ -184,6 +206,23 @@ async fn a_drain_outlives_its_keeper() {
     worker.await.expect("no panic");
     let job = stage.job(&id).await;
     assert_eq!((job.state, job.runs, job.attempts, job.interruptions), (State::Completed, 2, 1, 1));
+}
+
+/// A claim that was committed after its owner had died and been recovered: nothing in the run directory tells of it.
+async fn a_drain_gives_back_what_nobody_knows_of() {
+    let stage = Stage::new().await;
+    let before = stage.lose_claim().await;
+    stage.enqueue("until [ -e go ]; do sleep 0.01; done").await;
+    let (worker, _stop) = stage.start(true).await;
+    // Its first look through the store has been, and the next one is far.
+    while stage.job(&before).await.state == State::Processing {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let meanwhile = stage.lose_claim().await;
+    std::fs::write(stage.file("go"), "").expect("a file");
+    worker.await.expect("no panic");
+    let job = stage.job(&meanwhile).await;
+    assert_eq!((job.state, job.runs, job.interruptions), (State::Pending, 1, 1));
 }
 
 /// The first keeper is killed while it starts, and so is the one after it has worked and died.

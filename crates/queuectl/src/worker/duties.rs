@@ -21,7 +21,7 @@ use super::recovery::Recovery;
 use crate::client::Client;
 
 /// Every so many passes of recovery the store's rows are looked through as well.
-const STORE_PASSES: u64 = 25;
+pub const STORE_PASSES: u64 = 25;
 /// Every so many passes the log of the database is looked at.
 const LOG_PASSES: u64 = 4;
 /// Every so many passes old jobs are deleted.

@@ -45,7 +45,16 @@ impl Recovery {
         !self.take_over().await.iter().any(|keeper| is_being_recovered(&run_dir, keeper))
     }
 
-    /// The same for a look that wakes nobody who lives. Returns the keepers whose locks are held: they live, or somebody
+    /// The same, and what only the store knows of: nothing that can come back is missed.
+    pub async fn recover_all(&self) -> bool {
+        let alone = self.recover_dead().await;
+        if let Err(error) = self.recover_rows().await {
+            warn!(%error, "cannot look for lost claims");
+        }
+        alone
+    }
+
+    /// As [`Self::recover_dead`], for a look that wakes nobody who lives. Returns the keepers whose locks are held: they live, or somebody
     /// else is just doing it.
     pub async fn take_over(&self) -> Vec<String> {
         let _gate = self.gate.lock().await;

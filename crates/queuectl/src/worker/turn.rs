@@ -132,8 +132,9 @@ impl Turns {
                 if self.machine.is_stopping() || self.confirmed {
                     break;
                 }
-                // Drained, unless a dead keeper still holds jobs that would come back.
-                while !self.recovery.recover_dead().await {
+                // Drained, unless a dead keeper still holds jobs that would come back: even one of whom nothing is left,
+                // for what was claimed for it in the instant of its death may have been committed after its recovery.
+                while !self.recovery.recover_all().await {
                     tokio::time::sleep(HEIR_PAUSE).await;
                 }
                 self.confirmed = true;

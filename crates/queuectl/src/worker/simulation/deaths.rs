@@ -1,12 +1,16 @@
 //! How attempts end by themselves, and how keepers and workers die and are recovered.
 
-use queuectl_core::store::{Exchange, ExchangeRequest, SettingsStore, Take};
+use queuectl_core::limits::RECOVERY_INTERVAL_ALONE;
+use queuectl_core::outcome::Interruption;
+use queuectl_core::store::{Exchange, SettingsStore};
 use queuectl_exec::protocol::{ClaimKey, End, ExitRecord, Start};
 use queuectl_testing::FakeKeeper;
 use queuectl_testing::keeper::Plan;
 
+use super::super::duties::STORE_PASSES;
 use super::super::events::Event;
-use super::super::settling::{Facts, settle_for};
+use super::super::recovery::exchange_request;
+use super::super::settling::{Facts, settle_for, settle_interrupted};
 use super::{World, now_or_never, variable};
 
 /// What a dead keeper left, until somebody recovers it.
@@ -79,10 +83,12 @@ impl World {
         self.deaths += 1;
     }
 
-    /// Whoever lives settles what dead keepers ran and gives back what they did not start.
-    pub fn recover(&mut self) {
+    /// Whoever lives settles what dead keepers ran and gives back what they did not start, of those who are found by
+    /// an instant.
+    pub fn recover(&mut self, found_by: u64) {
         let now = self.now;
-        for left in self.left.extract_if(.., |left| left.found_at <= now) {
+        let found: Vec<Left> = self.left.extract_if(.., |left| left.found_at <= found_by).collect();
+        for left in found {
             let settings = now_or_never(self.store.settings()).expect("the store works");
             let (mut settles, mut releases) = (Vec::new(), Vec::new());
             for claim in now_or_never(self.store.claims_of(&left.owner)).expect("the store works") {
@@ -94,17 +100,44 @@ impl World {
                     _ => releases.push(claim.token),
                 }
             }
-            let request = ExchangeRequest {
-                worker: String::new(),
-                owner: left.owner,
-                settles,
-                releases,
-                want: 0,
-                take: Take::default(),
-                drain: false,
-                settings_seen: 0,
-            };
+            let request = exchange_request(&left.owner, settles, releases, 0);
             now_or_never(self.store.exchange(request)).expect("the store works");
         }
+    }
+
+    /// Whoever lives looks through the store now and then.
+    pub fn look_at_rows(&mut self) {
+        if self.now >= self.look_at_rows && self.workers.iter().any(|worker| !worker.exited) {
+            let wait = RECOVERY_INTERVAL_ALONE.as_millis() as u64 * STORE_PASSES;
+            self.look_at_rows = self.now + wait;
+            self.recover_rows();
+        }
+    }
+
+    /// Ends claims of owners of whom nothing is left. They were made in the instant of a death and heard of by nobody; but
+    /// whether they were started nobody knows any more, so it counts as a start.
+    pub fn recover_rows(&mut self) {
+        let settings = now_or_never(self.store.settings()).expect("the store works");
+        for owner in now_or_never(self.store.owners()).expect("the store works") {
+            if self.is_known(&owner) {
+                continue;
+            }
+            let mut settles = Vec::new();
+            for claim in now_or_never(self.store.claims_of(&owner)).expect("the store works") {
+                *self.starts.entry(claim.job.id.to_string()).or_default() += 1;
+                settles.push(settle_interrupted(&claim, Interruption::Crash, &settings));
+            }
+            let request = exchange_request(&owner, settles, Vec::new(), 0);
+            now_or_never(self.store.exchange(request)).expect("the store works");
+        }
+    }
+
+    /// It lives, or somebody will find it.
+    fn is_known(&self, owner: &str) -> bool {
+        let fostered = self.workers.iter().flat_map(|worker| &worker.fosters).map(|one| &one.owner);
+        let mine = self.workers.iter().filter(|worker| !worker.exited).map(|worker| &worker.owner);
+        let orphans = self.orphans.iter().map(|orphan| &orphan.owner);
+        let left = self.left.iter().map(|left| &left.owner);
+        mine.chain(fostered).chain(orphans).chain(left).any(|known| known == owner)
     }
 }

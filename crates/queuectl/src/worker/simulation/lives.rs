@@ -242,6 +242,12 @@ mod tests {
         assert_eq!(told(1_082_622_372_109_165_501, Mode::Liveness).open, 0);
     }
 
+    /// A keeper was recovered while an exchange for it was under way, and who heard of its claims died as well.
+    #[test]
+    fn life_7840863797325304311_goes_on() {
+        assert_eq!(told(7_840_863_797_325_304_311, Mode::Liveness).open, 0);
+    }
+
     #[test]
     fn nothing_wrong_is_seen_while_faults_go_on() {
         for seed in 0..30 {

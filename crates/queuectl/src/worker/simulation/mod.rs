@@ -90,6 +90,8 @@ struct SimWorker {
     fosters: Vec<Fostered>,
     fostered: usize,
     exited: bool,
+    /// Since its last start of a job, recovery has found nothing more to do.
+    confirmed: bool,
     slots: usize,
     steps: u64,
 }
@@ -102,6 +104,8 @@ struct World {
     workers: Vec<SimWorker>,
     left: Vec<Left>,
     orphans: Vec<Orphan>,
+    /// When the store is looked through for claims of owners of whom nothing is left.
+    look_at_rows: u64,
     /// The keeper that runs a job now; two at once is the one thing that must never be.
     running: HashMap<String, (String, ClaimKey)>,
     starts: BTreeMap<String, u32>,
@@ -129,6 +133,7 @@ impl World {
             workers: Vec::new(),
             left: Vec::new(),
             orphans: Vec::new(),
+            look_at_rows: 0,
             running: HashMap::new(),
             starts: BTreeMap::new(),
             crowded: BTreeMap::new(),
@@ -173,10 +178,13 @@ impl World {
             fosters: Vec::new(),
             fostered: 0,
             exited: false,
+            confirmed: false,
             slots,
             steps: 0,
         });
         let at = self.workers.len() - 1;
+        // It looks at once.
+        self.look_at_rows = self.now;
         self.step(at, Event::KeeperReady { owner });
         at
     }
@@ -221,6 +229,7 @@ impl World {
         let before = self.running.insert(name.clone(), (owner, start.claim));
         assert_eq!(before, None, "two runs of {name} at once, at {}", self.now);
         *self.starts.entry(name).or_default() += 1;
+        self.workers[at].confirmed = false;
         let worker = &self.workers[at];
         let mine = self.running.values().filter(|(owner, _)| *owner == worker.owner).count();
         let all = mine + worker.fostered;
@@ -232,6 +241,12 @@ impl World {
     fn exit(&mut self, at: usize) {
         if self.workers[at].machine.leaves_running() {
             return self.hand_over(at);
+        }
+        let drained = !self.workers[at].machine.is_stopping();
+        if drained && !std::mem::replace(&mut self.workers[at].confirmed, true) {
+            self.recover(u64::MAX);
+            self.recover_rows();
+            return self.step(at, Event::Rang);
         }
         let worker = &self.workers[at];
         assert_eq!(worker.keeper.running(), 0, "worker{at} left its attempts behind");
@@ -323,7 +338,8 @@ impl World {
     /// Delivers everything that is due, then jumps to the next event; false when nothing is left to happen.
     fn turn(&mut self, until: u64) -> bool {
         self.look_for_orphans();
-        self.recover();
+        self.recover(self.now);
+        self.look_at_rows();
         let mut rounds = 0;
         while self.attend_all() {
             rounds += 1;
@@ -332,6 +348,7 @@ impl World {
         let found = self.left.iter().map(|left| left.found_at);
         let mut next = found.chain(self.orphans.iter().map(|orphan| orphan.found_at)).fold(until, u64::min);
         for worker in self.workers.iter().filter(|worker| !worker.exited) {
+            next = next.min(self.look_at_rows);
             let flight = match &worker.flight {
                 Flight::None => None,
                 Flight::There { reaches: at, .. } | Flight::Back { arrives: at, .. } => Some(*at),

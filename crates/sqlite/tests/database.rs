@@ -271,3 +271,26 @@ async fn an_exchange_that_changes_nothing_waits_for_no_writer() {
         assert_eq!(reply.expect("it answers meanwhile").stop, Some(StopMode::Drain));
     }
 }
+
+/// Who found work is likely to find more: the look that saves others a commit would be a second one for him.
+#[tokio::test]
+async fn who_found_work_claims_without_a_look_until_there_is_none() {
+    let (_dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    assert_eq!(Turn::of("w").want(1).at(&store).await.claims.len(), 1);
+    let writer = Connection::open(&path).expect("opens");
+    let begin = || writer.execute_batch("BEGIN IMMEDIATE").expect("nobody else writes");
+    let bound = Duration::from_millis(200);
+    begin();
+    let asks_for_none = tokio::time::timeout(Duration::from_secs(10), Turn::of("w").at(&store)).await;
+    asks_for_none.expect("it looks");
+    let claim = tokio::time::timeout(bound, Turn::of("w").want(1).at(&store)).await;
+    assert!(claim.is_err(), "it looked, and found nothing");
+    writer.execute_batch("COMMIT").expect("it works");
+    // In one commit with the one before, or after it.
+    assert_eq!(Turn::of("w").want(1).at(&store).await.claims.len(), 0);
+    begin();
+    let claim = tokio::time::timeout(Duration::from_secs(10), Turn::of("w").want(1).at(&store)).await;
+    claim.expect("it looks again");
+}

@@ -186,6 +186,8 @@ pub const FOLLOW_CHUNK_BYTES_MAX: usize = 64 * 1024;
 pub const FOLLOW_BACKLOG_BYTES_MAX: usize = 256 * 1024;
 /// Most attempts that one connection follows at once.
 pub const FOLLOWS_PER_CONNECTION_MAX: usize = 1_024;
+/// Tails of floods that a keeper holds in memory, in bytes over all its attempts; further ones go to their files as they come.
+pub const OUTPUT_TAILS_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes moved in one turn while the dropped middle of an output file is closed.
 pub const OUTPUT_ROTATE_BYTES_PER_TURN: u64 = 8 * 1024 * 1024;
 /// The keeper looks at its deadlines at least this often, because timers sleep while the machine does.

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::place::{OutputDir, Place};
 use super::rotate::Rotation;
+use super::tail::Tail;
 use crate::protocol::Body;
 use std::rc::Rc;
 
@@ -33,8 +34,9 @@ pub(crate) struct Kept {
 enum Layout {
     /// The bytes lie as they came, from the first on.
     Linear,
-    /// After `head` bytes, a ring of the latest `len - head`: the byte of offset `o` lies at `head + (o - head) % ring`.
-    Ring { head: u64 },
+    /// After `head` bytes, a ring of the latest `len - head`: the byte of offset `o` lies at `head + (o - head) % ring`, or
+    /// in a tail in memory at `(o - head) % ring`.
+    Ring { head: u64, tail: Option<Tail> },
     /// The ring is being, or has been, put in order.
     Ordered { head: u64, rotation: Rotation },
     /// Keeping failed; the beginning is all there will be.
@@ -56,7 +58,7 @@ impl Kept {
 
     pub(super) fn head_len(&self) -> u64 {
         match self.layout {
-            Layout::Ring { head } | Layout::Ordered { head, .. } if self.total > self.len => head,
+            Layout::Ring { head, .. } | Layout::Ordered { head, .. } if self.total > self.len => head,
             _ => self.len,
         }
     }
@@ -76,18 +78,30 @@ impl Kept {
                 self.total += fitting.len() as u64;
                 rest = over;
                 if !rest.is_empty() {
-                    self.layout = Layout::Ring { head: self.len / 2 };
+                    self.layout = self.begin_ring();
                 }
             } else {
                 self.give_up(self.len);
             }
         }
-        if let Layout::Ring { head } = self.layout
+        if let Layout::Ring { head, .. } = self.layout
             && self.push_ring(head, rest).is_err()
         {
             self.give_up(head);
         }
         self.total += rest.len() as u64;
+    }
+
+    /// Where the latest bytes go from now on. Most of a flood is dropped again: it does not go into a file before its end.
+    fn begin_ring(&self) -> Layout {
+        let head = self.len / 2;
+        let ring = (self.len - head) as usize;
+        let tail = self.place.is_file().then(|| self.place.dir().tail(ring)).flatten();
+        let filled = tail.and_then(|mut tail| {
+            tail.write_at(0, &self.place.read_at(head, ring).ok()?);
+            Some(tail)
+        });
+        Layout::Ring { head, tail: filled }
     }
 
     fn push_ring(&mut self, head: u64, bytes: &[u8]) -> std::io::Result<()> {
@@ -99,7 +113,10 @@ impl Kept {
         while !rest.is_empty() {
             let at = (offset - head) % ring;
             let (piece, later) = rest.split_at(rest.len().min((ring - at) as usize));
-            self.place.write_at(head + at, piece)?;
+            match &mut self.layout {
+                Layout::Ring { tail: Some(tail), .. } => tail.write_at(at as usize, piece),
+                _ => self.place.write_at(head + at, piece)?,
+            }
             offset += piece.len() as u64;
             rest = later;
         }
@@ -117,11 +134,11 @@ impl Kept {
         if from >= self.total {
             return Piece::Nothing;
         }
-        let (head, ordered) = match self.layout {
-            Layout::Ring { head } => (head, false),
+        let (head, tail, ordered) = match &self.layout {
+            Layout::Ring { head, tail } => (*head, tail.as_ref(), false),
             Layout::Ordered { rotation, .. } if !rotation.is_done() => return Piece::Nothing,
-            Layout::Ordered { head, .. } => (head, true),
-            Layout::Linear | Layout::Broken => (self.len, true),
+            Layout::Ordered { head, .. } => (*head, None, true),
+            Layout::Linear | Layout::Broken => (self.len, None, true),
         };
         let ring = self.len - head;
         let tail_from = self.total - ring;
@@ -136,6 +153,9 @@ impl Kept {
             (head + at, (ring - at).min(self.total - from))
         };
         let len = limit.min(usize::try_from(len).unwrap_or(limit));
+        if let Some(tail) = tail.filter(|_| at >= head) {
+            return Piece::Bytes(tail.read_at((at - head) as usize, len).to_vec());
+        }
         match self.place.read_at(at, len) {
             Ok(bytes) => Piece::Bytes(bytes),
             // Somebody took the file away: for a follower that is as good as dropped.
@@ -147,10 +167,16 @@ impl Kept {
     ///
     /// Until then nothing can be read.
     pub(super) fn order_step(&mut self, bytes_max: u64) -> bool {
-        if let Layout::Ring { head } = self.layout {
+        if let Layout::Ring { head, tail } = &mut self.layout {
+            let (head, tail) = (*head, tail.take());
             let ring = self.len - head;
             let oldest = if ring == 0 { 0 } else { (self.total - head) % ring };
+            let written = tail.map(|tail| tail.write_in_order(oldest as usize, head, &mut self.place));
+            let oldest = if written.is_some() { 0 } else { oldest };
             self.layout = Layout::Ordered { head, rotation: Rotation::new(head, oldest, ring - oldest) };
+            if let Some(Err(_)) = written {
+                self.give_up(head);
+            }
         }
         if let Layout::Ordered { head, rotation } = &mut self.layout {
             let head = *head;

@@ -10,6 +10,7 @@
 mod kept;
 mod place;
 mod rotate;
+mod tail;
 
 pub(crate) use kept::{Kept, Piece};
 pub(crate) use place::OutputDir;
@@ -204,8 +205,15 @@ mod tests {
 
     const CLAIM: ClaimKey = ClaimKey { incarnation: 1, number: 2 };
 
+    /// Less than most floods of these tests take.
+    const LITTLE_ROOM: usize = 20_000;
+
     fn finished(dir: &Path, output_max: u64, pieces: &[(Stream, Vec<u8>)]) -> Output {
-        let mut output = Output::new(CLAIM, output_max, &Rc::new(OutputDir::new(dir.to_owned())));
+        finished_in(OutputDir::new(dir.to_owned()), output_max, pieces)
+    }
+
+    fn finished_in(dir: OutputDir, output_max: u64, pieces: &[(Stream, Vec<u8>)]) -> Output {
+        let mut output = Output::new(CLAIM, output_max, &Rc::new(dir));
         for (stream, bytes) in pieces {
             output.push(*stream, bytes);
         }
@@ -298,6 +306,25 @@ mod tests {
         assert_eq!(captured.body, Body::Inline(noise(10_000)));
     }
 
+    #[test]
+    fn a_flood_leaves_its_room_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let out_dir = Rc::new(OutputDir::with_room(dir.path().to_owned(), 80_000));
+        let flood = |number| {
+            let claim = ClaimKey { number, ..CLAIM };
+            let mut output = Output::new(claim, 200_000, &out_dir);
+            output.push(Stream::Stdout, &noise(400_000));
+            output
+        };
+        let (mut first, mut second) = (flood(1), flood(2));
+        assert!(out_dir.tail(10_000).is_none(), "one has it all");
+        for output in [&mut first, &mut second] {
+            while !output.finish_step() {}
+            check(dir.path(), &output.stdout.captured(), &noise(400_000));
+        }
+        assert!(out_dir.tail(80_000).is_some(), "all of it is free again");
+    }
+
     fn streams() -> impl Strategy<Value = Stream> {
         prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)]
     }
@@ -309,6 +336,7 @@ mod tests {
         fn however_it_is_cut_head_and_tail_are_what_was_printed(
             output_max in 0_u64..200_000,
             cuts in proptest::collection::vec((streams(), 0_usize..40_000), 0..20),
+            room in prop_oneof![Just(LITTLE_ROOM), Just(usize::MAX)],
         ) {
             let dir = tempfile::tempdir().unwrap();
             let all = noise(800_000);
@@ -319,7 +347,8 @@ mod tests {
                 printed[stream as usize].extend_from_slice(&bytes);
                 (stream, bytes)
             }).collect();
-            let output = finished(dir.path(), output_max, &pieces);
+            let out_dir = OutputDir::with_room(dir.path().to_owned(), room);
+            let output = finished_in(out_dir, output_max, &pieces);
             let kept = [output.stdout.captured(), output.stderr.captured()];
             for (captured, printed) in kept.iter().zip(&printed) {
                 check(dir.path(), captured, printed);
@@ -337,10 +366,12 @@ mod tests {
         fn a_follower_reads_what_was_printed_or_is_told_of_the_gap(
             output_max in 0_u64..120_000,
             cuts in proptest::collection::vec((0_usize..30_000, 0_usize..30_000), 0..12),
+            room in prop_oneof![Just(LITTLE_ROOM), Just(usize::MAX)],
         ) {
             let dir = tempfile::tempdir().unwrap();
             let printed = noise(400_000);
-            let mut output = Output::new(CLAIM, output_max, &Rc::new(OutputDir::new(dir.path().to_owned())));
+            let out_dir = OutputDir::with_room(dir.path().to_owned(), room);
+            let mut output = Output::new(CLAIM, output_max, &Rc::new(out_dir));
             let (mut at, mut next) = (0, 0);
             let follow = |output: &Output, limit: usize, next: &mut u64| {
                 match output.stdout.read(*next, limit.max(1)) {

@@ -1,5 +1,6 @@
 //! Where kept bytes lie: in memory while they are few, then in a file.
 
+use super::tail::{Room, Tail};
 use crate::protocol::Body;
 use queuectl_core::limits::OUTPUT_INLINE_BYTES_MAX;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -8,13 +9,24 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-/// The directory of the output files, made when the first is.
+/// The directory of the output files, made when the first is, and the room in memory for what need not be in them yet.
 #[derive(Debug)]
-pub(crate) struct OutputDir(PathBuf);
+pub(crate) struct OutputDir(PathBuf, Rc<Room>);
 
 impl OutputDir {
     pub(crate) fn new(path: PathBuf) -> OutputDir {
-        OutputDir(path)
+        OutputDir(path, Rc::default())
+    }
+
+    /// With room in memory for so many bytes.
+    #[cfg(test)]
+    pub(super) fn with_room(path: PathBuf, bytes: usize) -> OutputDir {
+        OutputDir(path, Rc::new(Room::of(bytes)))
+    }
+
+    /// Room for so many bytes, if there is any.
+    pub(super) fn tail(&self, len: usize) -> Option<Tail> {
+        Tail::take(len, &self.1)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
@@ -50,6 +62,14 @@ enum Bytes {
 impl Place {
     pub(super) fn new(name: String, dir: &Rc<OutputDir>) -> Place {
         Place { bytes: Bytes::Memory(Vec::new()), name, dir: dir.clone() }
+    }
+
+    pub(super) fn dir(&self) -> &OutputDir {
+        &self.dir
+    }
+
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.bytes, Bytes::File(_))
     }
 
     /// Writes over what is there, or right behind it.

@@ -28,4 +28,9 @@ impl StoreError {
     ) -> StoreError {
         StoreError::Unavailable { what: what.into(), source: Some(source.into()) }
     }
+
+    /// Whether this process may write nothing any more, however long it waits; what it has to tell is for another one.
+    pub fn shuts_out(&self) -> bool {
+        matches!(self, StoreError::Incompatible { .. } | StoreError::Closed { .. })
+    }
 }

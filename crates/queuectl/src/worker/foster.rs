@@ -280,7 +280,6 @@ impl Foster {
         let since = *self.failing_since.get_or_insert(now);
         let patience = STOPPING_STORE_PATIENCE.as_millis() as u64;
         let stopping = self.stop.borrow().is_some() && now - since >= patience;
-        let excluded = matches!(error, StoreError::Incompatible { .. });
-        if stopping || excluded { Err(Next::Leave) } else { Ok(()) }
+        if stopping || error.shuts_out() { Err(Next::Leave) } else { Ok(()) }
     }
 }

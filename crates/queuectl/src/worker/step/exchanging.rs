@@ -97,7 +97,7 @@ impl Machine {
         self.releases.splice(0..0, sent.releases);
         self.news = true;
         self.more = true;
-        if matches!(error, StoreError::Incompatible { .. } | StoreError::Closed { .. }) {
+        if error.shuts_out() {
             self.excluded = true;
             self.stop_at(StopMode::Drain, actions);
         }

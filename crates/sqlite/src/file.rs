@@ -68,6 +68,9 @@ pub fn exists(path: &Path) -> StoreResult<bool> {
 
 /// Makes the file with its final mode if there is none, and the directories above it.
 pub fn make_file(path: &Path) -> StoreResult<()> {
+    if matches!(exists(path), Ok(true)) {
+        return Ok(());
+    }
     let bytes = path.as_os_str().len();
     if bytes > DATABASE_PATH_BYTES_MAX && !path.exists() {
         return Err(StoreError::Unavailable {
@@ -162,8 +165,11 @@ pub fn is_at_rest_and_read_only(path: &Path) -> StoreResult<bool> {
 
 /// Refuses an empty file with a log that is not: something has cut it off, and opening it would discard the log too.
 pub fn refuse_truncated(path: &Path) -> StoreResult<()> {
-    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
     let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    if length(path) > 0 {
+        return Ok(());
+    }
+    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
     if path.is_file() && length(&path) == 0 && length(&with_suffix(&path, "-wal")) > 0 {
         return Err(StoreError::Damaged {
             what: format!(

@@ -98,8 +98,11 @@ impl SqliteStore {
         } else if !exists(&path)? {
             return Ok(None);
         }
-        let path = real_path(&path)?;
-        refuse_network(&path)?;
+        let real = real_path(&path)?;
+        if real != path {
+            refuse_network(&real)?;
+        }
+        let path = real;
         let home = Home::of(&path)?;
         let connection = connect(&path)?;
         let prepared = || -> Result<bool, Failure> {

@@ -35,18 +35,32 @@ const STEPS: &[Step] = &[
 pub const VERSION: i64 = STEPS[STEPS.len() - 1].version;
 
 /// Tables by which a database of ours is known.
-const KNOWN_BY: i64 = 3;
+const KNOWN_BY: [&str; 3] = ["meta", "job", "counts"];
 
 /// True once the schema has been committed.
 pub fn is_there(connection: &Connection) -> Result<bool, Failure> {
+    if is_known(connection)? {
+        return Ok(true);
+    }
     let (ours, all) = tables(connection)?;
-    if ours < KNOWN_BY && all > 0 {
+    let is_there = ours == KNOWN_BY.len() as i64;
+    if !is_there && all > 0 {
         return Err(Failure(StoreError::Unavailable {
             what: "this is a SQLite database of another program; name another file with --db".to_owned(),
             source: None,
         }));
     }
-    Ok(ours == KNOWN_BY)
+    Ok(is_there)
+}
+
+/// Whether the connection has read of our tables. If not, they may have been made since.
+fn is_known(connection: &Connection) -> Result<bool, Failure> {
+    for table in KNOWN_BY {
+        if !patiently(|| connection.table_exists(Some("main"), table))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// How many of our tables there are, and how many things in all, in one look.
@@ -154,26 +168,28 @@ fn journal_mode(connection: &Connection, sql: &str) -> Result<String, Failure> {
 
 /// Refuses a schema that this binary may not read.
 pub fn check_reader(connection: &Connection) -> Result<(), Failure> {
-    check(
-        connection,
-        "-- schema_reader
-         SELECT version, min_reader FROM meta",
-    )
+    let (version, min_reader, _) = admitted(connection)?;
+    check(version, min_reader)
 }
 
 /// Refuses a schema that this binary may not write. Asked in every writing transaction, for a newer binary may have
 /// migrated the store since it was opened.
 pub fn check_writer(connection: &Connection) -> Result<(), Failure> {
-    check(
-        connection,
-        "-- schema_writer
-         SELECT version, min_writer FROM meta",
-    )
+    let (version, _, min_writer) = admitted(connection)?;
+    check(version, min_writer)
 }
 
-fn check(connection: &Connection, sql: &str) -> Result<(), Failure> {
-    let (version, needed): (i64, i64) =
-        connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+/// The version, and the oldest ones that may read and write it: one statement, so that it is compiled once.
+fn admitted(connection: &Connection) -> Result<(i64, i64, i64), Failure> {
+    Ok(connection
+        .prepare_cached(
+            "-- schema_admitted
+             SELECT version, min_reader, min_writer FROM meta",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+}
+
+fn check(version: i64, needed: i64) -> Result<(), Failure> {
     if needed > VERSION {
         return Err(Failure(StoreError::Incompatible {
             what: format!(

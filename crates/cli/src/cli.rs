@@ -128,6 +128,11 @@ impl Cli {
         matches!(&self.verb, Some(Verb::Worker(verb)) if verb.works_here())
     }
 
+    /// Whether signals or sockets have to be heard. What only enqueues ends sooner without: it makes no descriptors for them.
+    pub fn listens(&self) -> bool {
+        !matches!(&self.verb, Some(Verb::Enqueue(arguments)) if !arguments.waits())
+    }
+
     /// Runs the verb. `umask` is the one that the process was started with.
     pub async fn run(self, umask: u32) -> Outcome {
         let Some(verb) = self.verb else { return first::run(&Place::find(self.db)?).await };

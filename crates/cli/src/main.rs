@@ -80,7 +80,11 @@ fn main() -> ExitCode {
         return pid_one::main(arguments);
     }
     let umask = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077)).as_raw_mode();
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    if cli.listens() {
+        runtime.enable_io();
+    }
+    let runtime = match runtime.enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::new(Exit::Internal, format!("cannot start: {error}")).report(),
     };

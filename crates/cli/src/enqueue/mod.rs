@@ -66,6 +66,13 @@ pub struct Arguments {
     args: Vec<OsString>,
 }
 
+impl Arguments {
+    /// Whether the command stays until the jobs have ended.
+    pub fn waits(&self) -> bool {
+        self.wait
+    }
+}
+
 /// How the result is printed.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {

@@ -25,6 +25,11 @@ impl Client {
     /// The workers that are alive, oldest first.
     pub async fn live_workers(&self) -> StoreResult<Vec<WorkerRow>> {
         let run_dir = self.place().run_dir;
+        // Where no worker has left a lock, the store need not be asked who might hold one.
+        let locks = rundir::list(&run_dir).unwrap_or_default();
+        if locks.iter().all(|lock| lock.kind != rundir::Kind::Worker) {
+            return Ok(Vec::new());
+        }
         let mut rows = self.store.workers().await?;
         rows.retain(|row| rundir::is_alive(&run_dir, rundir::Kind::Worker, &row.id).unwrap_or(false));
         Ok(rows)

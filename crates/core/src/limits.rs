@@ -106,6 +106,8 @@ pub const SETTLES_MAX: usize = 1_024;
 pub const PAGE_ROWS_MAX: usize = 1_000;
 /// How long a statement waits for another process's write transaction.
 pub const STORE_BUSY_MAX: Duration = Duration::from_secs(30);
+/// How long of that a writer stands in line, before it asks whenever it may.
+pub const STORE_LINE_MAX: Duration = Duration::from_secs(1);
 /// Most requests that share one commit of the writer thread.
 pub const GROUP_COMMIT_MAX: usize = 256;
 /// The write-ahead log is written into the database once it has so many pages.

@@ -37,6 +37,12 @@ fn system_now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
+/// Nanoseconds since the machine started, the same for all its processes.
+pub fn since_start() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
 /// The end of a wait for another process, by the machine's own time.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline(Instant);

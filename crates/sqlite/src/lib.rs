@@ -35,6 +35,7 @@ mod settle;
 mod stats;
 mod suspect;
 mod take;
+mod turn;
 mod upkeep;
 mod waiting;
 mod wakeups;

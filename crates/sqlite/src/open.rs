@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use queuectl_core::limits::STORE_BUSY_MAX;
+use queuectl_core::limits::{STORE_BUSY_MAX, STORE_LINE_MAX};
 use queuectl_core::store::{Place, Store, StoreError, StoreResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::OnceCell;
@@ -230,11 +230,12 @@ fn unchanging(path: &Path) -> String {
     name + "?immutable=1"
 }
 
-/// Waits for another process's transaction. SQLite's own handler sleeps ever longer, up to a tenth of a second, so that
-/// in a crowd the one who has waited longest is the least likely to get its turn. Here it asks most often: whoever comes
-/// anew asks quickly, for most waits are short, then now and then, then more and more often.
+/// Waits for another process's transaction, as whoever has his turn in line (see `turn.rs`) rarely has to. SQLite's own
+/// handler sleeps ever longer, up to a tenth of a second, so that in a crowd the one who has waited longest is the least
+/// likely to get its turn. Here it asks most often: whoever comes anew asks quickly, for most waits are short, then now and
+/// then, then more and more often.
 pub fn wait_turn() -> impl FnMut(i32) -> bool + Send + 'static {
-    wait_up_to(STORE_BUSY_MAX)
+    wait_up_to(STORE_BUSY_MAX.saturating_sub(STORE_LINE_MAX))
 }
 
 /// The same, but no longer than this.

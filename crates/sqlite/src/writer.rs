@@ -12,7 +12,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use queuectl_core::limits::{
-    CHECKPOINT_PAGES, CLOSING_CHECKPOINT_PAGES, GROUP_COMMIT_MAX, LOG_TRIM_WAIT_MAX, WRITER_QUEUE_MAX,
+    CHECKPOINT_PAGES, CLOSING_CHECKPOINT_PAGES, GROUP_COMMIT_MAX, LOG_TRIM_WAIT_MAX, STORE_LINE_MAX,
+    WRITER_QUEUE_MAX,
 };
 use queuectl_core::store::{StoreError, StoreResult, Topic};
 use queuectl_points::point;
@@ -30,6 +31,7 @@ use crate::readers::look;
 use crate::ring;
 use crate::schema;
 use crate::suspect::{is_failed_sync, mark};
+use crate::turn::Turn;
 
 /// What an operation wants done with what it wrote.
 pub enum Verdict<T> {
@@ -245,6 +247,7 @@ impl Desk {
             refuse_all(group, &error);
             return closing(error);
         }
+        let turn = Turn::take(&self.run_dir, STORE_LINE_MAX);
         if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
             for operation in group {
                 operation(Err(again(&error)))(Ok(()));
@@ -262,15 +265,16 @@ impl Desk {
         let company = if group.len() == 1 { Company::Alone } else { Company::Others };
         for operation in group {
             // An error may have undone everything; what ran now would be a transaction of its own, and nobody would know.
-            let turn = if connection.is_autocommit() {
+            let given = if connection.is_autocommit() {
                 Err(undone())
             } else {
                 Ok((connection, &mut rings, company))
             };
-            replies.push(operation(turn));
+            replies.push(operation(given));
         }
         point!("store.commit.before");
         let Err(error) = connection.execute_batch("COMMIT") else {
+            drop(turn);
             point!("store.commit.after");
             // Only what is in the file that others find is acknowledged.
             if let Err(error) = self.home.check() {
@@ -430,6 +434,8 @@ fn again(error: &rusqlite::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn insert(number: i64) -> impl FnOnce(&Connection, &mut Rings) -> Result<Verdict<()>, Failure> {
@@ -437,6 +443,26 @@ mod tests {
             connection.execute("INSERT INTO t VALUES (?)", [number])?;
             Ok(Verdict::Keep(()))
         }
+    }
+
+    #[test]
+    fn a_transaction_has_its_turn_until_it_is_durable() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("queue.db");
+        let connection = Connection::open(&path).expect("a database");
+        let made = connection.execute_batch(
+            "CREATE TABLE meta (version INTEGER, min_writer INTEGER); INSERT INTO meta VALUES (1, 1)",
+        );
+        made.expect("a table");
+        let run_dir = dir.path().to_owned();
+        let home = Home::of(&path).expect("its home");
+        let mut desk =
+            Desk::new(connection, home, run_dir.clone(), Clock::system()).expect("a writer's desk");
+        let inside = run_dir.clone();
+        let others_wait =
+            desk.write(move |_, _| Ok(Verdict::Keep(Turn::take(&inside, Duration::ZERO).is_none())));
+        assert!(others_wait.expect("written"));
+        assert!(Turn::take(&run_dir, Duration::ZERO).is_some(), "then it is the next one's turn");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::clock::{Deadline, since_start};
@@ -34,7 +35,7 @@ impl Turn {
         let mut place = Place::in_line(run_dir)?;
         let mut pauses = PAUSES.into_iter().chain(std::iter::repeat(PAUSES[PAUSES.len() - 1]));
         let deadline = Deadline::after(bound);
-        while !place.is_first() {
+        while !place.is_first()? {
             if deadline.has_passed() {
                 // Somebody in front is stopped, or writes for very long. A new file is a new line, without him.
                 let _ = fs::remove_file(run_dir.join(FILE));
@@ -66,20 +67,21 @@ impl Place {
         Some(Place { file, number: since_start(), kept: false })
     }
 
-    /// Whether all who came before are gone; then it stays so. Whoever asks in vain has his place from then on.
-    fn is_first(&mut self) -> bool {
-        if self.lock(0, self.number + 1) {
-            return true;
+    /// Whether all who came before are gone; then it stays so. Whoever asks in vain has his place from then on. None where the
+    /// file system knows no such locks.
+    fn is_first(&mut self) -> Option<bool> {
+        if self.lock(0, self.number + 1)? {
+            return Some(true);
         }
         if !self.kept {
             // Anew: whose turn it is may have come a moment later, and has the byte of an older number.
             self.number = since_start();
-            self.kept = self.lock(self.number, 1);
+            self.kept = self.lock(self.number, 1)?;
         }
-        false
+        Some(false)
     }
 
-    fn lock(&self, start: i64, bytes: i64) -> bool {
+    fn lock(&self, start: i64, bytes: i64) -> Option<bool> {
         let lock = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
@@ -88,7 +90,11 @@ impl Place {
             l_pid: 0,
         };
         // Of the open file, not of the process: its threads stand in line like others.
-        fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)).is_ok()
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&lock)) {
+            Ok(_) => Some(true),
+            Err(Errno::EAGAIN | Errno::EACCES) => Some(false),
+            Err(_) => None,
+        }
     }
 }
 
@@ -100,6 +106,10 @@ mod tests {
         tempfile::tempdir().expect("a directory")
     }
 
+    fn is_first(place: &mut Place) -> bool {
+        place.is_first().expect("locks")
+    }
+
     fn place(dir: &tempfile::TempDir) -> Place {
         Place::in_line(dir.path()).expect("a line")
     }
@@ -108,42 +118,42 @@ mod tests {
     fn whoever_came_first_is_served_first() {
         let dir = directory();
         let mut first = place(&dir);
-        assert!(first.is_first());
+        assert!(is_first(&mut first));
         let (mut second, mut third) = (place(&dir), place(&dir));
-        assert!(!second.is_first() && !third.is_first());
+        assert!(!is_first(&mut second) && !is_first(&mut third));
         drop(first);
         // The lock is free, and the one whose turn it is has not noticed yet.
         let mut pushing = place(&dir);
-        assert!(!pushing.is_first() && !third.is_first());
-        assert!(second.is_first());
+        assert!(!is_first(&mut pushing) && !is_first(&mut third));
+        assert!(is_first(&mut second));
         drop(second);
-        assert!(!pushing.is_first());
-        assert!(third.is_first());
+        assert!(!is_first(&mut pushing));
+        assert!(is_first(&mut third));
         drop(third);
-        assert!(pushing.is_first());
+        assert!(is_first(&mut pushing));
     }
 
     #[test]
     fn whoever_comes_while_a_later_one_writes_still_gets_his_place() {
         let dir = directory();
         let (mut early, mut late) = (place(&dir), place(&dir));
-        assert!(late.is_first());
+        assert!(is_first(&mut late));
         let mut new = place(&dir);
-        assert!(!early.is_first() && !new.is_first());
+        assert!(!is_first(&mut early) && !is_first(&mut new));
         drop(late);
-        assert!(!new.is_first());
-        assert!(early.is_first());
+        assert!(!is_first(&mut new));
+        assert!(is_first(&mut early));
     }
 
     #[test]
     fn whoever_leaves_keeps_nobody_waiting() {
         let dir = directory();
         let mut first = place(&dir);
-        assert!(first.is_first());
+        assert!(is_first(&mut first));
         let (mut leaving, mut last) = (place(&dir), place(&dir));
-        assert!(!leaving.is_first() && !last.is_first());
+        assert!(!is_first(&mut leaving) && !is_first(&mut last));
         drop((first, leaving));
-        assert!(last.is_first());
+        assert!(is_first(&mut last));
     }
 
     #[test]

@@ -451,7 +451,7 @@ mod tests {
         let path = dir.path().join("queue.db");
         let connection = Connection::open(&path).expect("a database");
         let made = connection.execute_batch(
-            "CREATE TABLE meta (version INTEGER, min_writer INTEGER); INSERT INTO meta VALUES (1, 1)",
+            "CREATE TABLE meta (version INTEGER, min_reader INTEGER, min_writer INTEGER); INSERT INTO meta VALUES (1, 1, 1)",
         );
         made.expect("a table");
         let run_dir = dir.path().to_owned();
@@ -471,7 +471,7 @@ mod tests {
         let path = dir.path().join("queue.db");
         let connection = Connection::open(&path).expect("a database");
         let made = connection.execute_batch(
-            "CREATE TABLE meta (version INTEGER, min_writer INTEGER); INSERT INTO meta VALUES (1, 1);
+            "CREATE TABLE meta (version INTEGER, min_reader INTEGER, min_writer INTEGER); INSERT INTO meta VALUES (1, 1, 1);
              CREATE TABLE t (x INTEGER)",
         );
         made.expect("tables");

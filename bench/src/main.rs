@@ -109,9 +109,10 @@ fn play(bench: &Bench, stand: &Stand, chosen: &str) -> Result<ExitCode, Fault> {
                 code = ExitCode::FAILURE;
             }
         }
-    }
-    if let Some(path) = &bench.write {
-        report::write_document(path, &reports, &conditions)?;
+        // Each time, so that a run that is broken off leaves what it measured.
+        if let Some(path) = &bench.write {
+            report::write_document(path, &reports, &conditions)?;
+        }
     }
     Ok(code)
 }

@@ -6,14 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 
 use crate::stand::Fault;
 
@@ -49,6 +53,35 @@ pub fn metered_waited<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<(T, U
     let before = children_cpu_seconds()?;
     let result = run()?;
     Ok((result, Usage { cpu_seconds: children_cpu_seconds()? - before, peak_kib: None }))
+}
+
+/// Runs what starts processes and waits for them; if that takes longer than this, all processes below this one are killed.
+pub fn bounded<T>(patience: Duration, run: impl FnOnce() -> io::Result<T>) -> Result<T, Fault> {
+    let (over, ended) = channel::<()>();
+    let (result, late) = thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let late = ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            if late {
+                kill_descendants();
+            }
+            late
+        });
+        let result = run();
+        drop(over);
+        (result, watch.join().unwrap_or_default())
+    });
+    if late { Err(format!("not done within {} s", patience.as_secs()).into()) } else { Ok(result?) }
+}
+
+/// Again and again, for who is killed may just have started another.
+fn kill_descendants() {
+    const PASSES: usize = 10;
+    for _ in 0..PASSES {
+        for pid in descendants() {
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
+        thread::sleep(LOOK_INTERVAL / 10);
+    }
 }
 
 fn reap_all() -> Result<(), Fault> {
@@ -104,4 +137,22 @@ pub fn descendants() -> Vec<u32> {
 pub fn field(pid: u32, name: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_hangs_is_ended_with_all_that_it_started() {
+        let mut command = Command::new("/bin/sh");
+        // Who reads the output waits for the sleepers as well.
+        command.args(["-c", "sleep 1000 & setsid sleep 1000 & sleep 1000"]);
+        let late = bounded(Duration::from_millis(50), || command.output()).expect_err("it hangs");
+        assert!(late.to_string().starts_with("not done within"), "{late}");
+        let quick = bounded(Duration::from_secs(60), || Command::new("/bin/true").status());
+        assert!(quick.expect("it is done").success());
+    }
 }

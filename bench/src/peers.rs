@@ -4,13 +4,16 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::meter::metered;
+use crate::meter::{bounded, metered};
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::stand::{Fault, Scale, Stand};
 
 /// A peer gets no more jobs than take it so long.
 const PEER_SECONDS: f64 = 10.0;
+/// Whoever takes longer, its start and its end included, hangs.
+const PEER_PATIENCE: Duration = Duration::from_secs(120);
 /// Jobs of the first, short run, which shows how fast a peer is, if it takes so long.
 const PROBE_JOBS: usize = 20;
 const PROBE_SECONDS: f64 = 2.0;
@@ -200,7 +203,7 @@ fn drive(stand: &Stand, peer: &Peer, what: &str, dir: &Path, jobs: usize) -> Res
     let path = format!("{}/cargo/bin:{}", stand.peers.display(), search_path());
     command.arg(what).arg(jobs.to_string()).current_dir(dir);
     command.env("PATH", path).env("PYTHONPATH", stand.peers.join("python")).stdin(Stdio::null());
-    let output = command.output()?;
+    let output = bounded(PEER_PATIENCE, || command.output())?;
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         return Err(format!("{}: {}", output.status, told.trim().lines().last().unwrap_or_default()).into());

@@ -47,7 +47,12 @@ pub struct Ended {
 /// What a worker does.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    Exchange(Box<ExchangeRequest>),
+    /// With `recall` the reply's claims are all that the store knows of the owner: an exchange that failed may have made
+    /// some.
+    Exchange {
+        request: Box<ExchangeRequest>,
+        recall: bool,
+    },
     Keeper(Request),
     /// Tell it to people: a job started, ended, was lost.
     Report(Report),

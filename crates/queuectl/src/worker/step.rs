@@ -66,6 +66,7 @@ struct InFlight {
     settles: Vec<Settle>,
     releases: Vec<ClaimToken>,
     want: usize,
+    recall: bool,
 }
 
 /// The machine.
@@ -85,6 +86,8 @@ pub struct Machine {
     refused_until: u64,
     releases: Vec<ClaimToken>,
     in_flight: Option<InFlight>,
+    /// An exchange failed and may have claimed all the same: what it did is asked for before anything else is claimed.
+    recall: bool,
     /// Attempts of adopted keepers; they take slots like our own.
     fostered: usize,
     stop: Option<StopMode>,
@@ -121,6 +124,7 @@ impl Machine {
             refused_until: 0,
             releases: Vec::new(),
             in_flight: None,
+            recall: false,
             fostered: 0,
             stop: None,
             drained: false,
@@ -228,8 +232,8 @@ impl Machine {
 
     fn is_over(&self) -> bool {
         // What is not settled durably is still held.
-        let settled =
-            self.held.len() == self.running() && self.releases.is_empty() && self.in_flight.is_none();
+        let known = self.in_flight.is_none() && !self.recall;
+        let settled = known && self.held.len() == self.running() && self.releases.is_empty();
         let idle = self.held.is_empty() && self.fostered == 0;
         match self.stop {
             Some(StopMode::HandOver) => settled,
@@ -267,6 +271,7 @@ impl Machine {
         self.owner = None;
         // What it ran comes back once it is recovered.
         self.drained = false;
+        self.recall = false;
         self.held.retain(|_, held| matches!(held.phase, Phase::Settling));
     }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, RECOVERY_INTERVAL_ALONE, SETTLES_MAX};
-use queuectl_core::store::{ExchangeReply, Listener, StopMode, StoreError};
+use queuectl_core::store::{
+    Exchange, ExchangeReply, ExchangeRequest, Listener, StopMode, StoreError, StoreResult,
+};
 use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord, Request};
 use queuectl_exec::{forget_start_up, now_boot_ms, sync_output};
 use tokio::sync::{mpsc, watch};
@@ -169,10 +171,11 @@ impl Turns {
         let random = spread(self.seed, self.steps);
         for action in self.machine.step(event, now_boot_ms(), random) {
             match action {
-                Action::Exchange(request) => {
+                Action::Exchange { request, recall } => {
                     let store = self.client.store.clone();
                     self.exchange_since = now_boot_ms();
-                    self.exchange = Some(tokio::spawn(async move { store.exchange(*request).await }));
+                    self.exchange =
+                        Some(tokio::spawn(async move { exchange(&*store, *request, recall).await }));
                 }
                 Action::Keeper(order) => {
                     if let Some(link) = &self.link {
@@ -330,6 +333,20 @@ impl Turns {
             }
         }
     }
+}
+
+/// One exchange, as [`Action::Exchange`] asks for it.
+pub async fn exchange(
+    store: &(impl Exchange + ?Sized),
+    request: ExchangeRequest,
+    recall: bool,
+) -> StoreResult<ExchangeReply> {
+    let owner = recall.then(|| request.owner.clone());
+    let mut reply = store.exchange(request).await?;
+    if let Some(owner) = owner {
+        reply.claims = store.claims_of(&owner).await?;
+    }
+    Ok(reply)
 }
 
 /// Starts a keeper, and another one if it is killed before its first word.

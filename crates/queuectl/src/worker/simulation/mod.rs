@@ -41,6 +41,7 @@ use self::tale::Tale;
 use super::events::{Action, Ended, Event, Report};
 use super::start::Surroundings;
 use super::step::{Identity, Machine};
+use super::turn::exchange;
 
 /// Rounds in which everyone may react at one instant before somebody must be running in circles.
 const ROUNDS_MAX: usize = 100;
@@ -77,7 +78,7 @@ fn now_or_never<T>(future: impl Future<Output = T>) -> T {
 /// Where a worker's exchange is.
 enum Flight {
     None,
-    There { request: Box<ExchangeRequest>, reaches: u64 },
+    There { request: Box<ExchangeRequest>, recall: bool, reaches: u64 },
     Back { result: Result<ExchangeReply, StoreError>, arrives: u64 },
 }
 
@@ -205,10 +206,10 @@ impl World {
 
     fn act(&mut self, at: usize, action: Action) {
         match action {
-            Action::Exchange(request) => {
+            Action::Exchange { request, recall } => {
                 assert!(matches!(self.workers[at].flight, Flight::None), "one exchange at a time");
                 let reaches = self.now + self.latency();
-                self.workers[at].flight = Flight::There { request, reaches };
+                self.workers[at].flight = Flight::There { request, recall, reaches };
             }
             Action::Keeper(order) => {
                 if let Request::Start(start) = &order {
@@ -281,11 +282,11 @@ impl World {
     fn carry(&mut self, at: usize) -> bool {
         let now = self.now;
         match std::mem::replace(&mut self.workers[at].flight, Flight::None) {
-            Flight::There { request, reaches } if reaches <= now => {
+            Flight::There { request, recall, reaches } if reaches <= now => {
                 let result = if self.chance.below(100) < self.failures {
                     Err(StoreError::Unavailable { what: "the disk is away".to_owned(), source: None })
                 } else {
-                    now_or_never(self.store.exchange(*request))
+                    now_or_never(exchange(&*self.store, *request, recall))
                 };
                 let arrives = now + self.latency();
                 self.workers[at].flight = Flight::Back { result, arrives };

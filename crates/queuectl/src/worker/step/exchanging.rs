@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use queuectl_core::limits;
 use queuectl_core::queue::QueueName;
-use queuectl_core::store::{ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreError};
+use queuectl_core::store::{Claim, ExchangeReply, ExchangeRequest, Settle, Settled, StopMode, StoreError};
 use queuectl_exec::protocol::{Request, StopReason};
 
 use super::{Held, InFlight, Machine, Phase, ms};
@@ -29,8 +29,9 @@ impl Machine {
         self.more |= sent.want > 0 && reply.claims.len() == sent.want;
         self.next_due = reply.next_due.map(|due| now + ms(due));
         self.next_look = now + ms(self.look_interval());
-        self.drained = self.identity.drain && reply.drained && reply.claims.is_empty();
-        for claim in reply.claims {
+        let claims = if sent.recall { self.recalled(reply.claims, &sent.owner) } else { reply.claims };
+        self.drained = self.identity.drain && reply.drained && claims.is_empty();
+        for claim in claims {
             if self.owner.as_ref() != Some(&sent.owner) {
                 // Its keeper died meanwhile: whoever recovers that one gives this back as well, and may have done so.
                 self.releases.push(claim.token);
@@ -53,6 +54,17 @@ impl Machine {
         if self.stop.is_some() {
             self.release_waiting();
         }
+    }
+
+    /// Of all claims of an owner those that nobody here knew of.
+    fn recalled(&mut self, mut claims: Vec<Claim>, owner: &str) -> Vec<Claim> {
+        if self.owner.as_deref() != Some(owner) {
+            // Its keeper died meanwhile, and what of this it had begun only its spool tells.
+            return Vec::new();
+        }
+        self.recall = false;
+        claims.retain(|claim| !self.held.contains_key(&claim.token) && !self.releases.contains(&claim.token));
+        claims
     }
 
     fn take_settled(
@@ -97,8 +109,12 @@ impl Machine {
         self.releases.splice(0..0, sent.releases);
         self.news = true;
         self.more = true;
+        // Whoever recovers a dead keeper finds them all.
+        self.recall |= sent.want > 0 && self.owner.as_ref() == Some(&sent.owner);
         if error.shuts_out() {
             self.excluded = true;
+            // They go back with its keeper.
+            self.recall = false;
             self.stop_at(StopMode::Drain, actions);
         }
         if self.store_failures == 0 {
@@ -136,7 +152,7 @@ impl Machine {
             return;
         }
         let Some(owner) = self.exchange_owner() else { return };
-        let want = if now < self.spawn_pause_until { 0 } else { self.capacity() };
+        let want = if now < self.spawn_pause_until || self.recall { 0 } else { self.capacity() };
         if now >= self.refused_until {
             self.settles.append(&mut self.refused);
         }
@@ -159,8 +175,9 @@ impl Machine {
             self.next_due = None;
         }
         self.settles_since = now;
-        self.in_flight = Some(InFlight { owner, settles, releases, want });
-        actions.push(Action::Exchange(Box::new(request)));
+        let recall = self.recall;
+        self.in_flight = Some(InFlight { owner, settles, releases, want, recall });
+        actions.push(Action::Exchange { request: Box::new(request), recall });
     }
 
     /// A settle as of now: its instants are told as "so long ago", and it may have waited for the store a while.

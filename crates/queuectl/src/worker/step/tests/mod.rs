@@ -24,6 +24,8 @@ struct Rig {
 #[derive(Debug, Default)]
 struct Said {
     exchange: Option<ExchangeRequest>,
+    /// The exchange asks for all claims of its owner.
+    recall: bool,
     orders: Vec<Request>,
     reports: Vec<Report>,
     exit: bool,
@@ -49,7 +51,8 @@ impl Rig {
         let mut said = Said::default();
         for action in self.machine.step(event, self.now, 0) {
             match action {
-                Action::Exchange(request) => {
+                Action::Exchange { request, recall } => {
+                    said.recall = recall;
                     assert!(said.exchange.replace(*request).is_none(), "one exchange at a time");
                 }
                 Action::Keeper(order) => said.orders.push(order),

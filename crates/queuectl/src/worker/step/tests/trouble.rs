@@ -51,6 +51,45 @@ fn claims_that_go_back_survive_a_lost_store() {
 }
 
 #[test]
+fn what_a_lost_exchange_may_have_claimed_is_asked_for() {
+    let (mut rig, one, two) = (Rig::new(2), plain(1), plain(2));
+    rig.run(&[&one]);
+    assert!(rig.step(Event::Rang).exchange.is_some_and(|request| request.want == 1));
+    rig.fail_store();
+    let said = rig.at(50, Event::Tick);
+    assert_eq!((said.recall, said.exchange.expect("it asks").want), (true, 0), "first it asks");
+    let said = rig.claims(&[&one, &two]);
+    assert_eq!(started(&said), [two.token], "the other one it knew");
+    assert!(!rig.step(Event::Rang).recall, "it knows");
+}
+
+#[test]
+fn a_stop_waits_for_what_a_lost_exchange_may_have_claimed() {
+    let (mut rig, one) = (Rig::new(1), plain(1));
+    rig.step(Event::Rang).exchange.expect("it looks");
+    rig.fail_store();
+    assert!(!rig.step(Event::Stop(StopMode::Drain)).exit);
+    assert!(rig.at(50, Event::Tick).recall);
+    let said = rig.claims(&[&one]);
+    assert_eq!((started(&said), said.exchange.expect("it gives back").releases), (vec![], vec![one.token]));
+    assert!(rig.claims(&[]).exit);
+}
+
+#[test]
+fn a_dead_keepers_claims_are_not_taken_for_lost_ones() {
+    let (mut rig, one) = (Rig::new(2), plain(1));
+    rig.run(&[&one]);
+    rig.step(Event::Rang).exchange.expect("it looks");
+    rig.fail_store();
+    assert!(rig.at(50, Event::Tick).recall);
+    rig.step(Event::KeeperLost);
+    rig.step(Event::KeeperReady { owner: "keeper2".to_owned() });
+    let said = rig.claims(&[&one]);
+    assert_eq!((started(&said), said.recall), (vec![], false));
+    assert!(said.exchange.is_none_or(|request| request.releases.is_empty()), "it may have run");
+}
+
+#[test]
 fn a_refused_outcome_is_offered_again_and_holds_up_nobody() {
     let (mut rig, bad, good) = (Rig::new(2), plain(1), plain(2));
     rig.run(&[&bad, &good]);

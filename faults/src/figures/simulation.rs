@@ -1,8 +1,9 @@
 //! R23: the worker's step machine, as it is, in a simulated world: the in-memory store, time that jumps, keepers and
-//! workers that die and are adopted, a store that fails. Half of the seeds live with faults all the time, and nothing
-//! wrong may be seen; the other half live until the faults stop, and then everything must come to its end.
+//! workers that die, also amid a step, and are adopted, spools that are lost, a store that fails or only says so. Half of
+//! the seeds live with faults all the time, and nothing wrong may be seen; the other half live until the faults stop, and
+//! then everything must come to its end.
 
-use queuectl::simulation::{Life, Mode, live};
+use queuectl::simulation::{Life, Mode, Seen, live};
 
 use crate::crew;
 use crate::dice::Dice;
@@ -30,20 +31,22 @@ fn run(plan: &Plan) -> Outcome {
     crew::report("R23", seed, &failures);
     let lives = || results.iter().flatten();
     let sum = |of: fn(&Life) -> u64| lives().map(of).sum::<u64>();
+    let seen = |of: fn(&Seen) -> u64| lives().map(|life| of(&life.seen)).sum::<u64>();
+    let (deaths, adoptions, broken) = (seen(|s| s.deaths), seen(|s| s.adoptions), seen(|s| s.broken));
+    let (spoiled, unknown) = (seen(|s| s.spoiled), seen(|s| s.unknown));
     // In the trials' order: the figure's own hash.
     let hash = lives().fold(0_u64, |hash, life| hash.rotate_left(7) ^ life.hash);
     Outcome {
         trials,
         result: format!(
-            "{} of {trials} wrong, {} jobs open; {} jobs, {} keepers dead, {} adopted, {} events; hash {hash:016x}",
+            "{} of {trials} wrong, {} jobs open; {} jobs, {deaths} keepers dead, {spoiled} of them without a whole spool, {adoptions} adopted, \
+             {broken} workers dead amid a step, {unknown} exchanges done and told as failed, {} events; hash {hash:016x}",
             failures.len(),
             sum(|life| life.open),
             sum(|life| life.jobs),
-            sum(|life| life.deaths),
-            sum(|life| life.adoptions),
             sum(|life| life.events),
         ),
-        passed: failures.is_empty() && sum(|life| life.adoptions) > 0,
+        passed: failures.is_empty() && [adoptions, spoiled, broken, unknown].iter().all(|times| *times > 0),
     }
 }
 

@@ -186,7 +186,7 @@ async fn give_back(
 
 /// What became of a claim whose keeper died.
 #[derive(Debug, PartialEq)]
-enum Fate<'a> {
+pub enum Fate<'a> {
     /// Nothing ran, and nothing is charged.
     NeverStarted,
     Ended(&'a ExitRecord),
@@ -194,7 +194,7 @@ enum Fate<'a> {
 }
 
 /// Reads it from what the keeper left. Only a whole spool proves by its silence that nothing was started.
-fn fate(remains: Option<&Remains>, whole: bool) -> Fate<'_> {
+pub fn fate(remains: Option<&Remains>, whole: bool) -> Fate<'_> {
     match remains {
         // For lack of processes, descriptors or memory.
         Some(Remains { exit: Some(record), .. })

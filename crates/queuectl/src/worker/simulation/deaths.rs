@@ -2,21 +2,25 @@
 
 use queuectl_core::limits::RECOVERY_INTERVAL_ALONE;
 use queuectl_core::outcome::Interruption;
-use queuectl_core::store::{Exchange, SettingsStore};
+use queuectl_core::settings::Settings;
+use queuectl_core::store::{Claim, Exchange, SettingsStore, Settle};
+use queuectl_exec::Remains;
 use queuectl_exec::protocol::{ClaimKey, End, ExitRecord, Start};
 use queuectl_testing::FakeKeeper;
 use queuectl_testing::keeper::Plan;
 
 use super::super::duties::STORE_PASSES;
-use super::super::events::Event;
-use super::super::recovery::exchange_request;
+use super::super::events::{Action, Event};
+use super::super::recovery::{Fate, exchange_request, fate};
 use super::super::settling::{Facts, settle_for, settle_interrupted};
 use super::{World, now_or_never, variable};
 
 /// What a dead keeper left, until somebody recovers it.
 pub struct Left {
     owner: String,
-    records: Vec<ExitRecord>,
+    remains: Vec<Remains>,
+    /// Its spool is, so that what it does not name was never started.
+    whole: bool,
     pub found_at: u64,
 }
 
@@ -42,6 +46,13 @@ pub fn is_crowded(record: &ExitRecord) -> bool {
     matches!(record.end, End::CouldNotStart { ours: true, .. })
 }
 
+/// What a spool says of an attempt: an end only if it came before the keeper's own.
+fn remains(record: ExitRecord) -> Remains {
+    let claim = record.claim;
+    let exit = Some(record).filter(|record| !matches!(record.end, End::Interrupted { .. }));
+    Remains { claim, cgroup: None, started: None, exit }
+}
+
 impl World {
     /// The keeper dies with all that it ran. The worker hears of it and gets another.
     pub fn kill_keeper(&mut self, at: usize) {
@@ -62,6 +73,27 @@ impl World {
         self.gone(at);
     }
 
+    /// The worker dies amid what it does, with its keeper or without. It had given some of its orders; what it wanted of
+    /// the store was on its way.
+    pub fn die_amid(&mut self, at: usize, actions: Vec<Action>) {
+        let orders = actions.iter().filter(|action| matches!(action, Action::Keeper(_))).count() as u64;
+        let mut given = self.chance.below(orders + 1);
+        self.tale.note(format_args!("{} worker{at} dies after {given} of {orders} orders", self.now));
+        self.seen.broken += 1;
+        for action in actions {
+            match action {
+                Action::Keeper(_) if given == 0 => {}
+                Action::Keeper(_) => {
+                    given -= 1;
+                    self.act(at, action);
+                }
+                Action::Exit => {}
+                Action::Exchange { .. } | Action::Report(_) => self.act(at, action),
+            }
+        }
+        if self.chance.below(2) == 0 { self.kill_worker(at) } else { self.kill_worker_only(at) }
+    }
+
     /// A keeper that a worker has adopted dies with all that it runs.
     pub fn kill_fostered(&mut self, at: usize) {
         let Some(fostered) = self.workers[at].fosters.pop() else { return };
@@ -71,16 +103,25 @@ impl World {
 
     /// Nothing of a keeper lives; what it left is found some time later.
     pub fn bury(&mut self, dead: FakeKeeper, owner: String) {
-        let records = dead.die(self.now);
+        let mut records = dead.die(self.now);
         for (name, (_, claim)) in self.running.iter().filter(|(_, (keeper, _))| *keeper == owner) {
             if records.iter().any(|record| record.claim == *claim && is_crowded(record)) {
                 *self.crowded.entry(name.clone()).or_default() += 1;
+                self.begun.remove(claim);
             }
         }
         self.running.retain(|_, (keeper, _)| *keeper != owner);
         let found_at = self.now + 1 + self.chance.below(800);
-        self.left.push(Left { owner, records, found_at });
-        self.deaths += 1;
+        let whole = self.chance.below(100) >= self.spoils;
+        if !whole {
+            let read = self.chance.below(records.len() as u64 + 1);
+            records.truncate(read as usize);
+            self.tale.note(format_args!("{} the spool of {owner} is lost behind {read} records", self.now));
+            self.seen.spoiled += 1;
+        }
+        let remains = records.into_iter().map(remains).collect();
+        self.left.push(Left { owner, remains, whole, found_at });
+        self.seen.deaths += 1;
     }
 
     /// Whoever lives settles what dead keepers ran and gives back what they did not start, of those who are found by
@@ -92,12 +133,17 @@ impl World {
             let settings = now_or_never(self.store.settings()).expect("the store works");
             let (mut settles, mut releases) = (Vec::new(), Vec::new());
             for claim in now_or_never(self.store.claims_of(&left.owner)).expect("the store works") {
-                match left.records.iter().find(|record| record.claim == ClaimKey::from(claim.token)) {
-                    Some(record) if !is_crowded(record) => {
+                let key = ClaimKey::from(claim.token);
+                match fate(left.remains.iter().find(|one| one.claim == key), left.whole) {
+                    Fate::NeverStarted => {
+                        assert!(!self.begun.contains(&key), "{key} was begun and is taken for never started");
+                        releases.push(claim.token);
+                    }
+                    Fate::Ended(record) => {
                         let facts = Facts { record, stderr_tail: "", now, random: 0 };
                         settles.push(settle_for(&claim, &facts, &settings));
                     }
-                    _ => releases.push(claim.token),
+                    Fate::Interrupted => settles.push(self.interrupt(&claim, &settings)),
                 }
             }
             let request = exchange_request(&left.owner, settles, releases, 0);
@@ -114,8 +160,15 @@ impl World {
         }
     }
 
-    /// Ends claims of owners of whom nothing is left. They were made in the instant of a death and heard of by nobody; but
-    /// whether they were started nobody knows any more, so it counts as a start.
+    /// Nobody knows any more whether it was started, so it counts as if it had been.
+    fn interrupt(&mut self, claim: &Claim, settings: &Settings) -> Settle {
+        if self.begun.insert(claim.token.into()) {
+            *self.starts.entry(claim.job.id.to_string()).or_default() += 1;
+        }
+        settle_interrupted(claim, Interruption::Crash, settings)
+    }
+
+    /// Ends claims of owners of whom nothing is left. They were made in the instant of a death and heard of by nobody.
     pub fn recover_rows(&mut self) {
         let settings = now_or_never(self.store.settings()).expect("the store works");
         for owner in now_or_never(self.store.owners()).expect("the store works") {
@@ -124,8 +177,7 @@ impl World {
             }
             let mut settles = Vec::new();
             for claim in now_or_never(self.store.claims_of(&owner)).expect("the store works") {
-                *self.starts.entry(claim.job.id.to_string()).or_default() += 1;
-                settles.push(settle_interrupted(&claim, Interruption::Crash, &settings));
+                settles.push(self.interrupt(&claim, &settings));
             }
             let request = exchange_request(&owner, settles, Vec::new(), 0);
             now_or_never(self.store.exchange(request)).expect("the store works");

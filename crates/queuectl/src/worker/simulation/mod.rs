@@ -15,7 +15,7 @@ mod lives;
 mod orphans;
 mod tale;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,8 +26,8 @@ use queuectl_core::job::{Job, NewJob};
 #[cfg(test)]
 use queuectl_core::state::State;
 use queuectl_core::store::{
-    Attempt, Attempts, Exchange, ExchangeReply, ExchangeRequest, Jobs, SettingsStore, StoreError, Take,
-    Workers,
+    Attempt, Attempts, Exchange, ExchangeReply, ExchangeRequest, Jobs, SettingsStore, StoreError,
+    StoreResult, Take, Workers,
 };
 use queuectl_exec::protocol::{ClaimKey, Event as KeeperEvent, Request, Start};
 use queuectl_testing::given::{id, insert, worker};
@@ -37,6 +37,7 @@ use self::deaths::{Left, is_crowded, plan};
 #[cfg(feature = "simulation")]
 pub use self::lives::{Life, Mode, live};
 use self::orphans::{Fostered, Orphan};
+pub use self::tale::Seen;
 use self::tale::Tale;
 use super::events::{Action, Ended, Event, Report};
 use super::start::Surroundings;
@@ -110,16 +111,23 @@ struct World {
     /// The keeper that runs a job now; two at once is the one thing that must never be.
     running: HashMap<String, (String, ClaimKey)>,
     starts: BTreeMap<String, u32>,
+    /// The claims of those starts that count as runs.
+    begun: HashSet<ClaimKey>,
     /// Starts that failed for reasons of our own.
     crowded: BTreeMap<String, u32>,
     keepers: u32,
     /// In a hundred exchanges so many fail.
     failures: u64,
+    /// In a hundred that fail so many have been done all the same.
+    unknown: u64,
+    /// In a thousand steps so many end amid what they do, with the death of the worker.
+    breaks: u64,
+    /// Of a hundred dead keepers so many leave a spool that is missing or damaged.
+    spoils: u64,
     /// Some exchanges take long.
     slow: bool,
     reports: Vec<(u64, Report)>,
-    adoptions: u64,
-    deaths: u64,
+    seen: Seen,
     tale: Tale,
 }
 
@@ -137,13 +145,16 @@ impl World {
             look_at_rows: 0,
             running: HashMap::new(),
             starts: BTreeMap::new(),
+            begun: HashSet::new(),
             crowded: BTreeMap::new(),
             keepers: 0,
             failures: 0,
+            unknown: 0,
+            breaks: 0,
+            spoils: 0,
             slow: false,
             reports: Vec::new(),
-            adoptions: 0,
-            deaths: 0,
+            seen: Seen::default(),
             tale: Tale::default(),
         }
     }
@@ -198,6 +209,9 @@ impl World {
         let (now, random) = (self.now, self.chance.draw());
         self.tale.note(format_args!("{now} worker{at} {event:?}"));
         let actions = self.workers[at].machine.step(event, now, random);
+        if !actions.is_empty() && self.chance.below(1_000) < self.breaks {
+            return self.die_amid(at, actions);
+        }
         for action in actions {
             self.tale.note(format_args!("{now} worker{at} {action:?}"));
             self.act(at, action);
@@ -230,6 +244,7 @@ impl World {
         let before = self.running.insert(name.clone(), (owner, start.claim));
         assert_eq!(before, None, "two runs of {name} at once, at {}", self.now);
         *self.starts.entry(name).or_default() += 1;
+        self.begun.insert(start.claim);
         self.workers[at].confirmed = false;
         let worker = &self.workers[at];
         let mine = self.running.values().filter(|(owner, _)| *owner == worker.owner).count();
@@ -267,6 +282,7 @@ impl World {
         self.running.retain(|name, (_, claim)| {
             if *claim == record.claim && is_crowded(record) {
                 *self.crowded.entry(name.clone()).or_default() += 1;
+                self.begun.remove(claim);
             }
             *claim != record.claim
         });
@@ -278,16 +294,25 @@ impl World {
         self.chance.below(longest)
     }
 
+    /// What the store answers. One that fails may have done what it was asked all the same.
+    fn exchange(&mut self, request: ExchangeRequest, recall: bool) -> StoreResult<ExchangeReply> {
+        let works = |world: &World| now_or_never(exchange(&*world.store, request, recall));
+        if self.chance.below(100) >= self.failures {
+            return works(self);
+        }
+        if self.chance.below(100) < self.unknown {
+            works(self).expect("the store works");
+            self.seen.unknown += 1;
+        }
+        Err(StoreError::Unavailable { what: "the disk is away".to_owned(), source: None })
+    }
+
     /// Carries the exchange on its way; true if that changed anything.
     fn carry(&mut self, at: usize) -> bool {
         let now = self.now;
         match std::mem::replace(&mut self.workers[at].flight, Flight::None) {
             Flight::There { request, recall, reaches } if reaches <= now => {
-                let result = if self.chance.below(100) < self.failures {
-                    Err(StoreError::Unavailable { what: "the disk is away".to_owned(), source: None })
-                } else {
-                    now_or_never(exchange(&*self.store, *request, recall))
-                };
+                let result = self.exchange(*request, recall);
                 let arrives = now + self.latency();
                 self.workers[at].flight = Flight::Back { result, arrives };
                 true

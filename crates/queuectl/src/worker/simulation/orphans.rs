@@ -10,7 +10,7 @@ use queuectl_testing::FakeKeeper;
 use super::super::events::Event;
 use super::super::settling::Facts;
 use super::super::ward::{Offered, Told, Ward};
-use super::{World, now_or_never};
+use super::{Flight, World, now_or_never};
 
 /// After the store failed, as `foster.rs` waits.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
@@ -60,8 +60,14 @@ impl World {
     pub fn gone(&mut self, at: usize) {
         let worker = &mut self.workers[at];
         worker.exited = true;
-        worker.flight = super::Flight::None;
-        for fostered in std::mem::take(&mut worker.fosters) {
+        let fosters = std::mem::take(&mut worker.fosters);
+        // What was on its way to the store may have got there.
+        if let Flight::There { request, .. } = std::mem::replace(&mut worker.flight, Flight::None)
+            && self.chance.below(2) == 0
+        {
+            now_or_never(self.store.exchange(*request)).expect("the store works");
+        }
+        for fostered in fosters {
             self.orphan(fostered.keeper, fostered.owner);
         }
     }
@@ -102,7 +108,7 @@ impl World {
         let Orphan { mut keeper, owner, .. } = orphan;
         let now = self.now;
         self.tale.note(format_args!("{now} worker{at} adopts {owner}"));
-        self.adoptions += 1;
+        self.seen.adoptions += 1;
         keeper.send(now, Request::Adopt);
         let mut told = Told::default();
         for event in keeper.events(now) {

@@ -2,6 +2,21 @@
 
 use std::fmt::{self, Write};
 
+/// How often a life has seen the worst.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Keepers that died with what they ran.
+    pub deaths: u64,
+    /// Of those the ones whose spool was missing or damaged.
+    pub spoiled: u64,
+    /// Keepers that lost their worker and were taken over.
+    pub adoptions: u64,
+    /// Workers that died amid the actions of one step.
+    pub broken: u64,
+    /// Exchanges of workers that were done and reported as failed.
+    pub unknown: u64,
+}
+
 /// FNV-1a: the same on every machine, and enough to tell two lives apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tale {

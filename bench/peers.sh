@@ -19,15 +19,30 @@ LITEQUEUE=0.9
 HYPERQUEUE=0.27.0
 
 # skip_unless NAME COMMAND...: runs the command; its last lines are the reason if it fails.
+# The version that is found then goes into $dir/versions.
 skip_unless() {
     name=$1
     shift
     log=$dir/$name.log
     if "$@" >"$log" 2>&1 </dev/null; then
+        echo "$name $(version "$name")" >>"$dir/versions"
         echo "installed: $name"
     else
         echo "skipped: $name ($(grep -v '^[[:space:]]*$' "$log" | tail -n 1); see $log)"
     fi
+}
+
+version() {
+    case $1 in
+    task-spooler | nq | parallel) dpkg-query -W -f '${Version}' "$1" ;;
+    huey) echo "$HUEY" ;;
+    litequeue) echo "$LITEQUEUE" ;;
+    hyperqueue) echo "$HYPERQUEUE" ;;
+    bunqueue) echo "$BUNQUEUE on Bun $BUN" ;;
+    plainjob) echo "$PLAINJOB on Node $(node --version)" ;;
+    liteque) echo "$LITEQUE on Node $(node --version)" ;;
+    pueue) echo "$PUEUE" ;;
+    esac
 }
 
 debian() {
@@ -50,6 +65,7 @@ node() {
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     apt-get update >"$dir/apt.log" 2>&1 || echo "apt-get update failed; see $dir/apt.log"
 fi
+: >"$dir/versions"
 skip_unless task-spooler debian task-spooler tsp
 skip_unless nq debian nq nq
 skip_unless parallel debian parallel parallel

@@ -17,14 +17,16 @@ for _ in range(jobs):
     queue.put("echo hi")
 if what == "bulk":
     print(time.monotonic() - begin)
-    sys.exit()
+    sys.exit(None if queue.qsize() == jobs else f"{queue.qsize()} of {jobs} jobs wait")
+outputs = []
 
 
 def work():
     own = LiteQueue("queue.db")
     while (message := own.pop()) is not None:
-        subprocess.run(["/bin/sh", "-c", message.data], capture_output=True)
+        ran = subprocess.run(["/bin/sh", "-c", message.data], capture_output=True, check=True)
         own.done(message.message_id)
+        outputs.append(ran.stdout)
 
 
 begin = time.monotonic()
@@ -34,3 +36,5 @@ for thread in threads:
 for thread in threads:
     thread.join()
 print(time.monotonic() - begin)
+ran = outputs.count(b"hi\n")
+sys.exit(None if ran == jobs else f"{ran} of {jobs} jobs ran")

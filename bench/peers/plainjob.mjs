@@ -7,6 +7,7 @@ import { better, defineQueue, defineWorker } from "plainjob";
 
 const [what, count] = process.argv.slice(2);
 const jobs = Number(count);
+const DONE = 2;
 const quiet = { error() {}, warn() {}, info() {}, debug() {} };
 const queue = defineQueue({ connection: better(new Database("plainjob.db")), logger: quiet });
 
@@ -14,20 +15,25 @@ let begin = performance.now();
 queue.addMany("hi", Array.from({ length: jobs }, (_, n) => ({ n })));
 if (what === "bulk") {
     console.log((performance.now() - begin) / 1000);
-    process.exit();
+    process.exit(queue.countJobs() === jobs ? 0 : 1);
 }
 let done = 0;
 begin = performance.now();
 const run = async () => {
-    await promisify(execFile)("/bin/sh", ["-c", "echo hi"]);
+    const { stdout } = await promisify(execFile)("/bin/sh", ["-c", "echo hi"]);
+    if (stdout !== "hi\n") throw new Error(`it printed ${stdout}`);
 };
 const onCompleted = () => {
     done += 1;
     if (done < jobs) return;
     console.log((performance.now() - begin) / 1000);
-    process.exit();
+    process.exit(queue.countJobs({ status: DONE }) === jobs ? 0 : 1);
+};
+const onFailed = (_, error) => {
+    console.error(error);
+    process.exit(1);
 };
 // A worker takes one job at a time.
 for (let n = 0; n < 4; n += 1) {
-    void defineWorker("hi", run, { queue, logger: quiet, pollIntervall: 10, onCompleted }).start();
+    void defineWorker("hi", run, { queue, logger: quiet, pollIntervall: 10, onCompleted, onFailed }).start();
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde::Serialize;
 
-use crate::stand::Stand;
+use crate::stand::{Fault, Scale, Stand};
 
 #[derive(Debug, Serialize)]
 pub struct Conditions {
@@ -35,6 +35,15 @@ impl Conditions {
                 Command::new("git").arg("-C").arg(Stand::source()).args(["describe", "--always", "--dirty"]),
             ),
         }
+    }
+
+    /// Where nothing is synced, nothing durable can be measured.
+    pub fn refuse_memory(&self, scale: Scale) -> Result<(), Fault> {
+        if scale == Scale::Full && ["tmpfs", "ramfs"].contains(&self.file_system.as_str()) {
+            let dir = std::env::temp_dir();
+            return Err(format!("{} is in memory: set TMPDIR to a directory on a disk", dir.display()).into());
+        }
+        Ok(())
     }
 
     pub fn line(&self) -> String {

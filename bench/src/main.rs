@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it measured")]
 
+mod built;
 mod clock;
 mod conditions;
 mod floors;
@@ -37,10 +38,10 @@ struct Bench {
     /// Print one JSON object a scenario
     #[arg(long)]
     json: bool,
-    /// Write the tables into a marked section of this document
+    /// Write each table into a section of this document, in the place of the last one of its scenario
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// The binary to measure [default: the one beside this program]
+    /// The binary to measure [default: built first, and put beside this program]
     #[arg(long)]
     queuectl: Option<PathBuf>,
     /// Where bench/peers.sh put the peers [default: target/peers]
@@ -75,15 +76,17 @@ fn main() -> Result<ExitCode, Fault> {
         return Ok(ExitCode::SUCCESS);
     }
     let this = std::env::current_exe()?;
+    let queuectl = match &bench.queuectl {
+        Some(given) => given.clone(),
+        None => built::queuectl(&this)?,
+    };
     let stand = Stand {
-        queuectl: bench.queuectl.clone().unwrap_or_else(|| this.with_file_name("queuectl")),
+        queuectl,
         peers: bench.peers.clone().unwrap_or_else(|| Stand::source().join("target/peers")),
         bench: this,
         scale: bench.scale,
     };
-    if !stand.queuectl.exists() {
-        return Err(format!("no {}: build it with cargo build --release", stand.queuectl.display()).into());
-    }
+    built::check(&stand)?;
     let chosen = bench.scenario.as_deref().unwrap_or("all");
     play(&bench, &stand, chosen)
 }
@@ -91,27 +94,25 @@ fn main() -> Result<ExitCode, Fault> {
 /// Plays the chosen scenarios; one that fails does not keep the others from being played.
 fn play(bench: &Bench, stand: &Stand, chosen: &str) -> Result<ExitCode, Fault> {
     let conditions = Conditions::found(stand);
-    let mut reports = Vec::new();
+    conditions.refuse_memory(bench.scale)?;
+    let order: Vec<&str> = scenarios::ALL.iter().map(|(name, _)| *name).collect();
     let mut code = ExitCode::SUCCESS;
     for (name, planner) in scenarios::ALL.iter().filter(|(name, _)| chosen == "all" || chosen == *name) {
-        match planner(stand).and_then(|plan| rounds::play(plan, bench.pairs, bench.scale)) {
+        let came = planner(stand).and_then(|plan| rounds::play(plan, bench.pairs, bench.scale));
+        let came = came.map_err(|fault| fault.to_string());
+        match &came {
             Ok(report) if bench.json => {
-                let line = serde_json::json!({ "report": report, "conditions": conditions });
-                println!("{line}");
-                reports.push(report);
+                println!("{}", serde_json::json!({ "report": report, "conditions": conditions }));
             }
-            Ok(report) => {
-                println!("{}", report::table(&report, &conditions));
-                reports.push(report);
-            }
-            Err(fault) => {
-                eprintln!("{name} failed: {fault}");
-                code = ExitCode::FAILURE;
-            }
+            Ok(report) => println!("{}", report::table(report, &conditions)),
+            Err(why) => eprintln!("{name} failed: {why}"),
+        }
+        if !came.as_ref().is_ok_and(report::Report::is_sound) {
+            code = ExitCode::FAILURE;
         }
         // Each time, so that a run that is broken off leaves what it measured.
         if let Some(path) = &bench.write {
-            report::write_document(path, &reports, &conditions)?;
+            report::write_document(path, name, came.as_ref().map_err(String::as_str), &conditions, &order)?;
         }
     }
     Ok(code)

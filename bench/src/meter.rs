@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -43,8 +42,12 @@ pub fn metered<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<(T, Usage), 
         watch.thread().unpark();
         (result, watch.join().unwrap_or_default())
     });
-    let result = result?;
+    if result.is_err() {
+        // Nobody else ends the daemons of who failed, and whoever is measured next would wait for them.
+        kill_descendants();
+    }
     reap_all()?;
+    let result = result?;
     Ok((result, Usage { cpu_seconds: children_cpu_seconds()? - before, peak_kib }))
 }
 
@@ -55,14 +58,18 @@ pub fn metered_waited<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<(T, U
     Ok((result, Usage { cpu_seconds: children_cpu_seconds()? - before, peak_kib: None }))
 }
 
-/// Runs what starts processes and waits for them; if that takes longer than this, all processes below this one are killed.
-pub fn bounded<T>(patience: Duration, run: impl FnOnce() -> io::Result<T>) -> Result<T, Fault> {
+/// Runs what starts processes and waits for them; if that takes longer than this, all processes below this one are killed,
+/// and those that it starts afterwards as well.
+pub fn bounded<T>(patience: Duration, run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let (over, ended) = channel::<()>();
     let (result, late) = thread::scope(|scope| {
         let watch = scope.spawn(move || {
             let late = ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
             if late {
                 kill_descendants();
+                while ended.recv_timeout(LOOK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                    kill_descendants();
+                }
             }
             late
         });
@@ -70,7 +77,7 @@ pub fn bounded<T>(patience: Duration, run: impl FnOnce() -> io::Result<T>) -> Re
         drop(over);
         (result, watch.join().unwrap_or_default())
     });
-    if late { Err(format!("not done within {} s", patience.as_secs()).into()) } else { Ok(result?) }
+    if late { Err(format!("not done within {} s", patience.as_secs()).into()) } else { result }
 }
 
 /// Again and again, for who is killed may just have started another.
@@ -150,9 +157,16 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         // Who reads the output waits for the sleepers as well.
         command.args(["-c", "sleep 1000 & setsid sleep 1000 & sleep 1000"]);
-        let late = bounded(Duration::from_millis(50), || command.output()).expect_err("it hangs");
+        let late = bounded(Duration::from_millis(50), || Ok(command.output()?)).expect_err("it hangs");
         assert!(late.to_string().starts_with("not done within"), "{late}");
-        let quick = bounded(Duration::from_secs(60), || Command::new("/bin/true").status());
+        let quick = bounded(Duration::from_secs(60), || Ok(Command::new("/bin/true").status()?));
         assert!(quick.expect("it is done").success());
+        // Whoever fails at once may have left somebody behind.
+        let orphans = || -> Result<(), Fault> {
+            Command::new("/bin/sh").args(["-c", "setsid sleep 1000 & exit 1"]).status()?;
+            Err("failed".into())
+        };
+        let failed = bounded(Duration::from_secs(60), || metered(orphans)).expect_err("it failed");
+        assert_eq!(failed.to_string(), "failed");
     }
 }

@@ -1,17 +1,20 @@
-//! The peers. `bench/peers.sh` installs them; a script each in `bench/peers/` drives one in its own best setting, and prints
-//! the seconds that its work took.
+//! The peers. `bench/peers.sh` installs them; a script each in `bench/peers/` drives one in its own best setting, prints the
+//! seconds that its work took, and fails unless all of it was done.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::meter::{bounded, metered};
+use crate::meter::{Usage, bounded, metered};
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::stand::{Fault, Scale, Stand};
 
-/// A peer gets no more jobs than take it so long.
-const PEER_SECONDS: f64 = 10.0;
+/// A peer that does fewer jobs than this a second gets no more than take it so many seconds.
+const SLOW_JOBS_PER_SECOND: f64 = 200.0;
+const SLOW_SECONDS: f64 = 10.0;
+/// Any other gets all of them, unless that would take longer than this: a million, one by one, do.
+const PEER_SECONDS: f64 = 30.0;
 /// Whoever takes longer, its start and its end included, hangs.
 const PEER_PATIENCE: Duration = Duration::from_secs(120);
 /// Jobs of the first, short run, which shows how fast a peer is, if it takes so long.
@@ -22,8 +25,13 @@ const PROBE_SECONDS: f64 = 2.0;
 const NQ_JOBS_MAX: usize = 500;
 const TASK_SPOOLER_JOBS_MAX: usize = 900;
 
+/// What a peer does where a process each enqueues.
+pub const ENQUEUE: &str = "enqueue";
+
 struct Peer {
     name: &'static str,
+    /// Its name in `bench/peers.sh`.
+    installed: &'static str,
     script: &'static str,
     /// What has to be there: a file below the peers' directory, or a command.
     needs: &'static str,
@@ -36,38 +44,43 @@ struct Peer {
 const PEERS: &[Peer] = &[
     Peer {
         name: "HyperQueue",
+        installed: "hyperqueue",
         script: "hyperqueue.py",
         needs: "python/hyperqueue",
         does: &["shell"],
         durability: "no journal: nothing outlives its server but the output files, which are not synced",
-        setting: "local cluster, one worker with 4 cores, one job with many tasks, each task's output in files",
+        setting: "local cluster, one worker with 4 cores, one job with many tasks, submitted beforehand behind a task that takes all cores, each task's output in files; to the last byte of output",
     },
     Peer {
         name: "task-spooler",
+        installed: "task-spooler",
         script: "task-spooler.sh",
         needs: "tsp",
-        does: &["shell", "enqueue"],
+        does: &["shell", ENQUEUE],
         durability: "in memory: nothing outlives its server but the output files, which are not synced",
         setting: "4 slots, output in files; a client process each to enqueue",
     },
     Peer {
         name: "pueue",
+        installed: "pueue",
         script: "pueue.sh",
         needs: "cargo/bin/pueue",
-        does: &["shell", "enqueue"],
+        does: &["shell", ENQUEUE],
         durability: "its whole state rewritten at each change, not synced",
-        setting: "its daemon, 4 at once, paused while enqueuing; a client process each to enqueue",
+        setting: "its daemon, 4 at once, paused while enqueuing; to the end that it writes down of the last job; a client process each to enqueue",
     },
     Peer {
         name: "nq",
+        installed: "nq",
         script: "nq.sh",
         needs: "nq",
-        does: &["shell", "enqueue"],
+        does: &["shell", ENQUEUE],
         durability: "in the processes that wait; output in files, not synced",
         setting: "one at a time, it knows no more; a process each to enqueue",
     },
     Peer {
         name: "GNU parallel",
+        installed: "parallel",
         script: "parallel.sh",
         needs: "parallel",
         does: &["shell"],
@@ -76,14 +89,16 @@ const PEERS: &[Peer] = &[
     },
     Peer {
         name: "bunqueue",
+        installed: "bunqueue",
         script: "bunqueue.mjs",
         needs: "npm/node_modules/bunqueue",
         does: &["shell", "bulk", "drain"],
         durability: "SQLite behind a buffer that is written every few milliseconds, not synced at each commit",
-        setting: "embedded, on a file, under Bun; addBulk by 1,000; concurrency 4, Bun.spawn a job; drain: concurrency 1,000",
+        setting: "embedded, on a file, under Bun; addBulk by 1,000; concurrency 4, Bun.spawn a job; drain: concurrency 1,000, batchSize 1,000, no heartbeats, no locks",
     },
     Peer {
         name: "plainjob",
+        installed: "plainjob",
         script: "plainjob.mjs",
         needs: "npm/node_modules/plainjob",
         does: &["shell", "bulk"],
@@ -92,6 +107,7 @@ const PEERS: &[Peer] = &[
     },
     Peer {
         name: "liteque",
+        installed: "liteque",
         script: "liteque.mjs",
         needs: "npm/node_modules/liteque",
         does: &["bulk"],
@@ -100,6 +116,7 @@ const PEERS: &[Peer] = &[
     },
     Peer {
         name: "huey",
+        installed: "huey",
         script: "huey.py",
         needs: "python/huey",
         does: &["shell", "bulk"],
@@ -108,6 +125,7 @@ const PEERS: &[Peer] = &[
     },
     Peer {
         name: "litequeue",
+        installed: "litequeue",
         script: "litequeue.py",
         needs: "python/litequeue.py",
         does: &["shell", "bulk"],
@@ -127,6 +145,10 @@ pub fn join<'a>(
     wanted: &[(&str, f64)],
 ) {
     for peer in PEERS.iter().filter(|peer| peer.does.contains(&what)) {
+        let want = wanted.iter().find(|(name, _)| *name == peer.name);
+        let want = want.map_or(Want::Told, |(_, bound)| Want::AtLeast(*bound));
+        // Also of who is not there: that it was not measured is told.
+        plan.goal(Goal::ratio(figure, ours, peer.name, want));
         if !is_there(stand, peer) {
             plan.skipped.push((peer.name, "not found; bench/peers.sh installs it".to_owned()));
             continue;
@@ -137,22 +159,21 @@ pub fn join<'a>(
             _ => jobs,
         };
         let paced = Cell::new(None);
-        plan.contender(Contender::new(Role::Peer, peer.name, peer.durability, peer.setting, move |dir| {
+        let setting = match version(stand, peer) {
+            Some(version) => format!("{} {version}", peer.setting),
+            None => peer.setting.to_owned(),
+        };
+        plan.contender(Contender::new(Role::Peer, peer.name, peer.durability, setting, move |dir| {
             let jobs = match paced.get() {
                 Some(jobs) => jobs,
                 None => pace(stand, peer, what, dir, most)?,
             };
             paced.set(Some(jobs));
-            let (seconds, usage) = metered(|| drive(stand, peer, what, &dir.join("run"), jobs))?;
-            Ok(Sample::of(figure, jobs as f64 / seconds).with_usage(jobs, usage))
+            let (seconds, usage) = driven(stand, peer, what, &dir.join("run"), jobs)?;
+            let sample = Sample::of(figure, jobs as f64 / seconds).over(jobs);
+            // Daemons of peers enqueue as well, and the worker beside our enqueues is not counted: no figures to be compared.
+            Ok(if what == ENQUEUE { sample } else { sample.with_usage(jobs, usage) })
         }));
-        let want = wanted.iter().find(|(name, _)| *name == peer.name);
-        plan.goal(Goal::ratio(
-            figure,
-            ours,
-            peer.name,
-            want.map_or(Want::Told, |(_, bound)| Want::AtLeast(*bound)),
-        ));
     }
 }
 
@@ -163,10 +184,11 @@ fn pace(stand: &Stand, peer: &Peer, what: &str, dir: &Path, most: usize) -> Resu
         if stand.scale == Scale::Tiny || jobs >= most {
             return Ok(most);
         }
-        let (seconds, _) = metered(|| drive(stand, peer, what, &dir.join(format!("probe-{jobs}")), jobs))?;
+        let (seconds, _) = driven(stand, peer, what, &dir.join(format!("probe-{jobs}")), jobs)?;
         if seconds >= PROBE_SECONDS {
-            let many = jobs as f64 / seconds * PEER_SECONDS;
-            return Ok((many as usize).clamp(PROBE_JOBS, most));
+            let rate = jobs as f64 / seconds;
+            let span = if rate < SLOW_JOBS_PER_SECOND { SLOW_SECONDS } else { PEER_SECONDS };
+            return Ok(((rate * span) as usize).clamp(PROBE_JOBS, most));
         }
         jobs *= 4;
     }
@@ -183,6 +205,20 @@ fn is_there(stand: &Stand, peer: &Peer) -> bool {
         which.status().is_ok_and(|status| status.success())
     };
     stand.peers.exists() && on_path(peer.needs)
+}
+
+/// What `bench/peers.sh` wrote down of it, in brackets.
+fn version(stand: &Stand, peer: &Peer) -> Option<String> {
+    let versions = std::fs::read_to_string(stand.peers.join("versions")).ok()?;
+    let of = |line: &str| {
+        line.split_once(' ').filter(|(name, _)| *name == peer.installed).map(|(_, it)| format!("({it})"))
+    };
+    versions.lines().find_map(of)
+}
+
+/// A run, with its start and its end, and with whatever it leaves behind.
+fn driven(stand: &Stand, peer: &Peer, what: &str, dir: &Path, jobs: usize) -> Result<(f64, Usage), Fault> {
+    bounded(PEER_PATIENCE, || metered(|| drive(stand, peer, what, dir, jobs)))
 }
 
 fn drive(stand: &Stand, peer: &Peer, what: &str, dir: &Path, jobs: usize) -> Result<f64, Fault> {
@@ -203,13 +239,15 @@ fn drive(stand: &Stand, peer: &Peer, what: &str, dir: &Path, jobs: usize) -> Res
     let path = format!("{}/cargo/bin:{}", stand.peers.display(), search_path());
     command.arg(what).arg(jobs.to_string()).current_dir(dir);
     command.env("PATH", path).env("PYTHONPATH", stand.peers.join("python")).stdin(Stdio::null());
-    let output = bounded(PEER_PATIENCE, || command.output())?;
+    let output = command.output()?;
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
         return Err(format!("{}: {}", output.status, told.trim().lines().last().unwrap_or_default()).into());
     }
     let seconds = said.trim().lines().last().and_then(|line| line.trim().parse().ok());
-    seconds.ok_or_else(|| format!("it printed no seconds: {}", said.trim()).into())
+    seconds
+        .filter(|seconds: &f64| *seconds > 0.0)
+        .ok_or_else(|| format!("it printed no seconds: {}", said.trim()).into())
 }
 
 fn interpreted(interpreter: PathBuf, script: PathBuf) -> Command {

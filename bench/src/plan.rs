@@ -1,6 +1,7 @@
 //! A scenario as it is planned: who runs in each round, which figures come of it, and what is wanted of their ratios.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -44,10 +45,18 @@ impl Sample {
         self
     }
 
+    /// Of so many jobs.
+    pub fn over(self, jobs: usize) -> Sample {
+        Sample { jobs, ..self }
+    }
+
     pub fn with_usage(self, jobs: usize, usage: Usage) -> Sample {
         Sample { jobs, usage: Some(usage), ..self }
     }
 }
+
+/// Whoever takes longer for one run, what it needs beforehand included, hangs.
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 type Run<'a> = Box<dyn FnMut(&Path) -> Result<Sample, Fault> + 'a>;
 
@@ -60,6 +69,8 @@ pub struct Contender<'a> {
     pub setting: String,
     /// In a directory of its own, which is new each time.
     pub run: Run<'a>,
+    /// A run that takes longer is ended.
+    pub patience: Duration,
 }
 
 impl<'a> Contender<'a> {
@@ -70,7 +81,11 @@ impl<'a> Contender<'a> {
         setting: impl Into<String>,
         run: impl FnMut(&Path) -> Result<Sample, Fault> + 'a,
     ) -> Contender<'a> {
-        Contender { name, role, durability, setting: setting.into(), run: Box::new(run) }
+        Contender { name, role, durability, setting: setting.into(), run: Box::new(run), patience: PATIENCE }
+    }
+
+    pub fn patient(self, patience: Duration) -> Contender<'a> {
+        Contender { patience, ..self }
     }
 }
 

@@ -38,6 +38,47 @@ pub struct Report {
     pub contenders: Vec<ContenderReport>,
     pub goals: Vec<GoalReport>,
     pub skipped: Vec<(String, String)>,
+    /// What has to hold for the run to say anything did not: no goal is judged.
+    pub void: bool,
+    /// Why not all rounds were played.
+    pub incomplete: Option<String>,
+}
+
+/// Fewer say little of how much the figures vary.
+const ROUNDS_WANTED: usize = 5;
+
+impl Report {
+    /// With a verdict on each goal.
+    pub fn judged(mut self) -> Report {
+        self.void = self.goals.iter().any(|goal| goal.voids && goal.holds == Some(false));
+        for goal in &mut self.goals {
+            goal.verdict = match (goal.spread, goal.holds) {
+                _ if self.void => "VOID",
+                _ if self.incomplete.is_some() => "incomplete",
+                (None, _) => "not measured",
+                (_, Some(true)) => "met",
+                (_, Some(false)) => "not met",
+                (_, None) => "",
+            };
+        }
+        self
+    }
+
+    /// Whether it can be quoted.
+    pub fn is_sound(&self) -> bool {
+        !self.void && self.incomplete.is_none()
+    }
+
+    /// How much was measured.
+    pub fn extent(&self) -> String {
+        let few =
+            if self.rounds < ROUNDS_WANTED { format!(", fewer than {ROUNDS_WANTED}") } else { String::new() };
+        let incomplete = self.incomplete.iter().map(|why| format!("; incomplete: {why}"));
+        let void =
+            self.void.then(|| "; VOID: what has to hold for the figures to mean anything did not".to_owned());
+        let rest: String = incomplete.chain(void).collect();
+        format!("{} rounds{few}, scale {}{rest}", self.rounds, self.scale)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -46,6 +87,8 @@ pub struct ContenderReport {
     pub role: String,
     pub durability: String,
     pub setting: String,
+    /// 0 if jobs are not what is counted.
+    pub jobs: usize,
     pub figures: Vec<FigureReport>,
     pub cpu_ms_per_job: Option<Spread>,
     pub peak_mib: Option<Spread>,
@@ -69,19 +112,10 @@ pub struct GoalReport {
     pub holds: Option<bool>,
     /// If it does not hold, the whole run says nothing.
     pub voids: bool,
+    pub verdict: &'static str,
 }
 
 impl GoalReport {
-    pub fn verdict(&self) -> &'static str {
-        match (self.spread, self.holds, self.voids) {
-            (None, _, _) => "not measured",
-            (_, Some(true), _) => "met",
-            (_, Some(false), true) => "VOID",
-            (_, Some(false), false) => "not met",
-            (_, None, _) => "",
-        }
-    }
-
     pub fn what(&self) -> String {
         match &self.against {
             Some(against) => format!("{} / {against}", self.of),

@@ -6,8 +6,8 @@ use super::Report;
 use super::number::{optional, spread};
 use crate::conditions::Conditions;
 
-/// The rows of the contenders: who, role, figure, spread, CPU, memory.
-pub fn rows(report: &Report) -> Vec<[String; 6]> {
+/// The rows of the contenders: who, role, jobs, figure, spread, CPU, memory.
+pub fn rows(report: &Report) -> Vec<[String; 7]> {
     let mut rows = Vec::new();
     for contender in &report.contenders {
         for (at, figure) in contender.figures.iter().enumerate() {
@@ -15,6 +15,7 @@ pub fn rows(report: &Report) -> Vec<[String; 6]> {
             rows.push([
                 first(contender.name.clone()),
                 first(contender.role.clone()),
+                first(if contender.jobs == 0 { "-".to_owned() } else { contender.jobs.to_string() }),
                 format!("{} [{}]", figure.name, figure.unit),
                 spread(figure.spread),
                 first(optional(contender.cpu_ms_per_job)),
@@ -29,13 +30,13 @@ pub fn rows(report: &Report) -> Vec<[String; 6]> {
 pub fn goals(report: &Report) -> Vec<[String; 5]> {
     let row = |goal: &super::GoalReport| {
         let value = goal.spread.map_or_else(|| "-".to_owned(), spread);
-        [goal.what(), goal.figure.clone(), value, goal.want.clone(), goal.verdict().to_owned()]
+        [goal.what(), goal.figure.clone(), value, goal.want.clone(), goal.verdict.to_owned()]
     };
     report.goals.iter().map(row).collect()
 }
 
-pub const ROW_TITLES: [&str; 6] =
-    ["contender", "role", "figure", "median (min-max)", "CPU ms/job", "peak MiB"];
+pub const ROW_TITLES: [&str; 7] =
+    ["contender", "role", "jobs", "figure", "median (min-max)", "CPU ms/job", "peak MiB"];
 pub const GOAL_TITLES: [&str; 5] = ["compared", "figure", "median (min-max)", "wanted", ""];
 
 pub fn print(report: &Report, conditions: &Conditions) -> String {
@@ -52,7 +53,7 @@ pub fn print(report: &Report, conditions: &Conditions) -> String {
     for (name, why) in &report.skipped {
         let _ = writeln!(text, "skipped: {name} ({why})");
     }
-    let _ = writeln!(text, "{} rounds, scale {}; {}", report.rounds, report.scale, conditions.line());
+    let _ = writeln!(text, "{}; {}", report.extent(), conditions.line());
     text
 }
 

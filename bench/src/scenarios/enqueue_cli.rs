@@ -59,7 +59,7 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
         Role::Floor,
         "minimal process, alone",
         SYNCED,
-        "rusqlite: open, one insert of the same row, close; the last to close writes the log back",
+        "rusqlite: open, one insert of the same row, close; a log of 100 pages is written back, as ours",
         move |dir| minimal(stand, dir, times, false),
     ));
     for (name, role, program) in [
@@ -78,7 +78,7 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
     }
     plan.goal(Goal::ratio(RATE, "queuectl, worker", "minimal process, held", Want::AtLeast(0.8)));
     plan.goal(Goal::ratio(RATE, "queuectl, alone", "minimal process, alone", Want::AtLeast(0.8)));
-    peers::join(&mut plan, stand, "enqueue", times, RATE, "queuectl, worker", &[("pueue", 1.5)]);
+    peers::join(&mut plan, stand, peers::ENQUEUE, times, RATE, "queuectl, worker", &[("pueue", 1.5)]);
     plan.goal(Goal::bound(START, "queuectl --version", Want::AtMost(3.0)));
     Ok(plan)
 }

@@ -1,12 +1,15 @@
 //! `size`: how large the release binary is; at full scale also how long a clean release build and the tests take.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::clock::now;
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::product::succeed;
 use crate::stand::{Fault, Scale, Stand};
 
+/// Builds and tests take longer than anything else.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
 const SIZE: &str = "size";
 const BUILD: &str = "clean release build";
 const TESTS: &str = "test run, built";
@@ -15,12 +18,8 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
     let figures = [(SIZE, "MiB"), (BUILD, "s"), (TESTS, "s")];
     let mut plan = Plan::new("size", "the release binary, and what building and testing take", &figures);
     let mut measured = None;
-    plan.contender(Contender::new(
-        Role::Ours,
-        "queuectl",
-        "-",
-        "cargo build --release; cargo test",
-        move |dir| {
+    let contender =
+        Contender::new(Role::Ours, "queuectl", "-", "cargo build --release; cargo test", move |dir| {
             let size = std::fs::metadata(&stand.queuectl)?.len() as f64 / (1024.0 * 1024.0);
             let sample = Sample::of(SIZE, size);
             if stand.scale != Scale::Full {
@@ -38,8 +37,8 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
                 )),
             };
             Ok(sample.and(BUILD, build).and(TESTS, tests))
-        },
-    ));
+        });
+    plan.contender(contender.patient(PATIENCE));
     plan.goal(Goal::bound(SIZE, "queuectl", Want::AtMost(15.0)));
     Ok(plan)
 }

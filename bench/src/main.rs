@@ -59,6 +59,12 @@ enum Part {
     /// Our side of the scenario `drain`, in this process; prints its seconds
     #[command(hide = true, name = "drain-part")]
     Drain { store: PathBuf },
+    /// Becomes a command that reads from a wide pipe
+    #[command(hide = true)]
+    Widened {
+        #[arg(trailing_var_arg = true, required = true)]
+        command: Vec<String>,
+    },
 }
 
 fn scenario_names() -> Vec<&'static str> {
@@ -71,6 +77,7 @@ fn main() -> Result<ExitCode, Fault> {
         let took = match part {
             Part::Floor(floor) => floors::run(floor)?,
             Part::Drain { store } => scenarios::drain::run(&store)?,
+            Part::Widened { command } => match floors::pipe::widened(&command)? {},
         };
         println!("{}", took.as_secs_f64());
         return Ok(ExitCode::SUCCESS);

@@ -2,6 +2,7 @@
 //! the hidden verb `floor`, and prints the seconds that its work took.
 
 pub mod append;
+pub mod pipe;
 pub mod spawner;
 pub mod sqlite;
 
@@ -22,18 +23,36 @@ pub enum Floor {
         command: Vec<String>,
     },
     /// Inserts the rows of one store into another, so many a transaction
-    Insert { from: PathBuf, into: PathBuf, batch: usize },
+    Insert {
+        from: PathBuf,
+        into: PathBuf,
+        batch: usize,
+        /// Count once a transaction, not by triggers at each row
+        #[arg(long)]
+        count_at_once: bool,
+    },
     /// Claims and completes every waiting job of a store, so many a transaction
-    Complete { store: PathBuf, batch: usize },
+    Complete {
+        store: PathBuf,
+        batch: usize,
+        /// Count once a transaction, not by triggers at each row
+        #[arg(long)]
+        count_at_once: bool,
+    },
     /// Appends a page and syncs it, so many times
     Append { file: PathBuf, times: usize },
 }
 
+/// The argument of those that count once a transaction.
+pub const COUNT_AT_ONCE: &str = "--count-at-once";
+
 pub fn run(floor: Floor) -> Result<Duration, Fault> {
     match floor {
         Floor::Spawn { jobs, command } => spawner::run(jobs, &command),
-        Floor::Insert { from, into, batch } => sqlite::insert(&from, &into, batch),
-        Floor::Complete { store, batch } => sqlite::complete(&store, batch),
+        Floor::Insert { from, into, batch, count_at_once } => {
+            sqlite::insert(&from, &into, batch, count_at_once)
+        }
+        Floor::Complete { store, batch, count_at_once } => sqlite::complete(&store, batch, count_at_once),
         Floor::Append { file, times } => append::run(&file, times),
     }
 }

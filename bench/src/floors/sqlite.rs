@@ -1,5 +1,6 @@
-//! Raw SQLite on the product's own schema, with its indexes, triggers and counts: prepared statements, full syncs, so
-//! many rows a transaction. It reads no JSON, checks nothing, and has its rows in memory.
+//! Raw SQLite on the product's own schema, with its indexes and counts: prepared statements, full syncs, so many rows a
+//! transaction. It reads no JSON, checks nothing, and has its rows in memory. Counts are kept by the schema's triggers, at
+//! each row; or, with those dropped, by one statement a transaction for each count that changes, which is the true floor.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +18,36 @@ fn open(path: &Path) -> Result<Connection, Fault> {
     Ok(connection)
 }
 
+/// Counts no longer follow each row: whoever changes rows counts.
+fn drop_triggers(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .execute_batch("DROP TRIGGER job_counted; DROP TRIGGER job_uncounted; DROP TRIGGER job_recounted")
+}
+
+/// So many more jobs of the default queue in a state.
+fn count(connection: &Connection, state: &str, ready: bool, more: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO counts (queue, state, ready, retrying, n) VALUES ('default', ?1, ?2, 0, max(?3, 0))
+             ON CONFLICT DO UPDATE SET n = n + ?3",
+        )?
+        .execute((state, ready, more))?;
+    Ok(())
+}
+
+/// The counts are what counting the rows gives.
+fn check_counts(connection: &Connection) -> Result<(), Fault> {
+    let differ: i64 = connection.query_row(
+        "WITH counted AS (SELECT queue, state, ready, retrying, count(*) AS n FROM job GROUP BY 1, 2, 3, 4),
+              kept AS (SELECT queue, state, ready, retrying, n FROM counts WHERE n > 0)
+         SELECT (SELECT count(*) FROM (SELECT * FROM counted EXCEPT SELECT * FROM kept))
+              + (SELECT count(*) FROM (SELECT * FROM kept EXCEPT SELECT * FROM counted))",
+        [],
+        |row| row.get(0),
+    )?;
+    if differ == 0 { Ok(()) } else { Err(format!("{differ} counts are wrong").into()) }
+}
+
 /// The columns of a job's row that are given, not counted.
 fn columns(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection
@@ -31,8 +62,8 @@ fn read(connection: &Connection, sql: &str) -> rusqlite::Result<Vec<Vec<Value>>>
     statement.query_map([], |row| (0..width).map(|at| row.get(at)).collect())?.collect()
 }
 
-/// Inserts the jobs of one store into another, which is new.
-pub fn insert(from: &Path, into: &Path, batch: usize) -> Result<Duration, Fault> {
+/// Inserts the jobs of one store, all of them ready in the default queue, into another, which is new.
+pub fn insert(from: &Path, into: &Path, batch: usize, count_at_once: bool) -> Result<Duration, Fault> {
     let source = Connection::open(from)?;
     let columns = columns(&source)?;
     let jobs = read(&source, &format!("SELECT {} FROM job ORDER BY seq", columns.join(", ")))?;
@@ -41,6 +72,9 @@ pub fn insert(from: &Path, into: &Path, batch: usize) -> Result<Duration, Fault>
     let sql = format!("INSERT INTO job ({}) VALUES ({marks})", columns.join(", "));
     let begin = now();
     let mut connection = open(into)?;
+    if count_at_once {
+        drop_triggers(&connection)?;
+    }
     for environment in &environments {
         connection.execute("INSERT INTO environment VALUES (?, ?, ?)", params_from_iter(environment))?;
     }
@@ -49,17 +83,25 @@ pub fn insert(from: &Path, into: &Path, batch: usize) -> Result<Duration, Fault>
         for row in step {
             transaction.prepare_cached(&sql)?.execute(params_from_iter(row))?;
         }
+        if count_at_once {
+            count(&transaction, "pending", true, step.len() as i64)?;
+        }
         transaction.commit()?;
     }
     drop(connection);
-    Ok(begin.elapsed())
+    let took = begin.elapsed();
+    check_counts(&open(into)?)?;
+    Ok(took)
 }
 
 /// Claims and completes all ready jobs as a worker does: one transaction settles what was claimed before, with an
 /// attempt's row each, and claims the next.
-pub fn complete(store: &Path, batch: usize) -> Result<Duration, Fault> {
+pub fn complete(store: &Path, batch: usize, count_at_once: bool) -> Result<Duration, Fault> {
     let begin = now();
     let mut connection = open(store)?;
+    if count_at_once {
+        drop_triggers(&connection)?;
+    }
     let kind: String = connection.query_row("SELECT kind FROM job LIMIT 1", [], |row| row.get(0))?;
     let mut held: Vec<(i64, i64)> = Vec::new();
     loop {
@@ -78,6 +120,7 @@ pub fn complete(store: &Path, batch: usize) -> Result<Duration, Fault> {
                 )?
                 .execute([seq, claim])?;
         }
+        let settled = held.len() as i64;
         held = transaction
             .prepare_cached(
                 "SELECT seq, seq FROM job INDEXED BY job_first WHERE ready = 1 AND kind = ?2
@@ -93,13 +136,21 @@ pub fn complete(store: &Path, batch: usize) -> Result<Duration, Fault> {
                 )?
                 .query_row([seq, claim], |row| row.get::<_, String>(0))?;
         }
+        if count_at_once {
+            let claimed = held.len() as i64;
+            count(&transaction, "pending", true, -claimed)?;
+            count(&transaction, "processing", false, claimed - settled)?;
+            count(&transaction, "completed", false, settled)?;
+        }
         transaction.commit()?;
         if held.is_empty() {
             break;
         }
     }
     drop(connection);
-    Ok(begin.elapsed())
+    let took = begin.elapsed();
+    check_counts(&open(store)?)?;
+    Ok(took)
 }
 
 /// A statement that inserts one more job like the only one of a store, under an id that is put in the place of `{id}`.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use super::floors::text;
 use crate::clock::now;
-use crate::floors::seconds;
+use crate::floors::{COUNT_AT_ONCE, seconds};
 use crate::meter::metered;
 use crate::peers;
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
@@ -13,6 +13,7 @@ use crate::product::{Queue, succeed, write_lines};
 use crate::stand::{Fault, Stand};
 
 const RATE: &str = "rate";
+const FLOOR: &str = "raw SQLite, 1,000";
 
 pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
     let jobs: usize = stand.scale.pick(100, 20_000, 1_000_000);
@@ -39,23 +40,30 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
         },
     ));
     let from = text(&source.database)?;
-    for (name, batch) in [("raw SQLite, 1,000", "1000"), ("raw SQLite, 10,000", "10000")] {
+    for (name, batch, counts, counting) in [
+        (FLOOR, "1000", Some(COUNT_AT_ONCE), "counted once a transaction"),
+        ("raw SQLite, 10,000", "10000", Some(COUNT_AT_ONCE), "counted once a transaction"),
+        ("raw SQLite, 1,000, triggers", "1000", None, "counted by the triggers, row by row"),
+    ] {
         let from = from.clone();
         plan.contender(Contender::new(
             Role::Floor,
             name,
             "each transaction synced in full",
-            format!("the same rows, indexes and counts; prepared, {batch} a transaction"),
+            format!("the same rows and indexes, {counting}; prepared, {batch} a transaction"),
             move |dir| {
                 let into = text(&Queue::new(stand, dir)?.database)?;
-                let (seconds, usage) = metered(|| seconds(stand, &["insert", &from, &into, batch]))?;
+                let arguments: Vec<&str> =
+                    ["insert", &from, &into, batch].into_iter().chain(counts).collect();
+                let (seconds, usage) = metered(|| seconds(stand, &arguments))?;
                 Ok(Sample::of(RATE, jobs as f64 / seconds).with_usage(jobs, usage))
             },
         ));
     }
     plan.keeps(shared);
-    plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 1,000", Want::AtLeast(0.5)));
+    plan.goal(Goal::ratio(RATE, "queuectl", FLOOR, Want::AtLeast(0.5)));
     plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 10,000", Want::Told));
+    plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 1,000, triggers", Want::Told));
     peers::join(&mut plan, stand, "bulk", jobs, RATE, "queuectl", &[("bunqueue", 5.0)]);
     Ok(plan)
 }

@@ -9,13 +9,14 @@ use rusqlite::Connection;
 
 use super::floors::text;
 use crate::clock::now;
-use crate::floors::seconds;
+use crate::floors::{COUNT_AT_ONCE, seconds};
 use crate::meter::metered;
 use crate::peers;
 use crate::plan::{Contender, Goal, Plan, Role, Sample, Want};
 use crate::stand::{Fault, Stand};
 
 const RATE: &str = "rate";
+const FLOOR: &str = "raw SQLite, 1,000";
 const KIND: &str = "nothing";
 const IN_FLIGHT: usize = 1_000;
 /// Put in by one transaction.
@@ -36,32 +37,41 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
             let arguments = ["drain-part", &text(&database)?].map(str::to_owned);
             let (seconds, usage) = metered(|| {
                 let output = Command::new(&stand.bench).args(&arguments).stderr(Stdio::inherit()).output()?;
+                if !output.status.success() {
+                    return Err(format!("the drain ended with {}", output.status).into());
+                }
                 Ok(String::from_utf8(output.stdout)?.trim().parse::<f64>()?)
             })?;
             check(&database, jobs)?;
             Ok(Sample::of(RATE, jobs as f64 / seconds).with_usage(jobs, usage))
         },
     ));
-    for (name, batch) in [("raw SQLite, 100", "100"), ("raw SQLite, 1,000", "1000")] {
+    for (name, batch, counts, counting) in [
+        (FLOOR, "1000", Some(COUNT_AT_ONCE), "counted once a transaction"),
+        ("raw SQLite, 100", "100", Some(COUNT_AT_ONCE), "counted once a transaction"),
+        ("raw SQLite, 1,000, triggers", "1000", None, "counted by the triggers, row by row"),
+    ] {
         plan.contender(Contender::new(
             Role::Floor,
             name,
             "each transaction synced in full",
             format!(
-                "claims and completes on our schema; prepared, {batch} a transaction, an attempt's row each"
+                "claims and completes on our schema, {counting}; prepared, {batch} a transaction, an attempt's row each"
             ),
             move |dir| {
                 let database = dir.join("queue.db");
                 fill(&database, jobs)?;
-                let arguments = ["complete", &text(&database)?, batch];
+                let store = text(&database)?;
+                let arguments: Vec<&str> = ["complete", &store, batch].into_iter().chain(counts).collect();
                 let (seconds, usage) = metered(|| seconds(stand, &arguments))?;
                 check(&database, jobs)?;
                 Ok(Sample::of(RATE, jobs as f64 / seconds).with_usage(jobs, usage))
             },
         ));
     }
-    plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 1,000", Want::AtLeast(0.5)));
+    plan.goal(Goal::ratio(RATE, "queuectl", FLOOR, Want::AtLeast(0.5)));
     plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 100", Want::Told));
+    plan.goal(Goal::ratio(RATE, "queuectl", "raw SQLite, 1,000, triggers", Want::Told));
     peers::join(&mut plan, stand, "drain", jobs, RATE, "queuectl", &[("bunqueue", 50.0)]);
     Ok(plan)
 }

@@ -16,7 +16,7 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
     let about = format!("{JOBS} jobs at once write {mib} MiB each, of which 1 MiB is kept");
     let mut plan = Plan::new("flood", about, &[(RATE, "MiB/s")]);
     let line = format!("head -c {mib}M /dev/zero");
-    let piped = format!("{line} | cat > /dev/null");
+    let job = format!(r#"{{"command":"{line}"}}"#);
     plan.contender(Contender::new(
         Role::Ours,
         "queuectl",
@@ -25,7 +25,7 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
         move |dir| {
             let queue = Queue::new(stand, dir)?;
             queue.does(&["config", "set", "output-max", "1048576"])?;
-            queue.enqueue((0..JOBS).map(|_| format!(r#"{{"command":"{line}"}}"#)))?;
+            queue.enqueue((0..JOBS).map(|_| job.clone()))?;
             let ((), usage) = metered(|| queue.does(&["worker", "start", "--count", "4", "--drain"]))?;
             let ran = queue.ran()?;
             if ran.attempts != JOBS as i64 {
@@ -38,12 +38,15 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
         Role::Floor,
         "cat > /dev/null",
         "nothing is kept",
-        "the same commands at once, each into a cat of its own",
+        "the same commands at once, each into a cat of its own, through pipes as wide as ours",
         move |_| {
-            let line = format!("{} wait", format!("({piped}) & ").repeat(JOBS));
+            // The program's path is an argument, and so needs no quotes.
+            let wide = format!("({line} | \"$0\" widened cat > /dev/null) & ");
+            let all = format!("{} wait", wide.repeat(JOBS));
+            let mut shell = Command::new("/bin/sh");
+            shell.arg("-c").arg(all).arg(&stand.bench).stdin(Stdio::null());
             let begin = now();
-            let ((), usage) =
-                metered(|| succeed(Command::new("/bin/sh").args(["-c", &line]).stdin(Stdio::null())))?;
+            let ((), usage) = metered(|| succeed(&mut shell))?;
             let rate = (JOBS * mib) as f64 / begin.elapsed().as_secs_f64();
             Ok(Sample::of(RATE, rate).with_usage(JOBS, usage))
         },

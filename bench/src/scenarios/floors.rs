@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::floors::seconds;
+use crate::floors::{COUNT_AT_ONCE, seconds};
 use crate::meter::metered;
 use crate::plan::{Contender, Plan, Role, Sample};
 use crate::product::Queue;
@@ -38,10 +38,10 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
             Role::Floor,
             insert,
             SYNCED,
-            "prepared, our schema with its indexes and counts",
+            "prepared, our schema with its indexes, counted once a transaction",
             move |dir| {
                 let (from, into) = (filled(stand, dir, "from", rows)?, empty(stand, dir, "into")?);
-                let arguments = ["insert", &text(&from)?, &text(&into)?, &batch.to_string()];
+                let arguments = ["insert", &text(&from)?, &text(&into)?, &batch.to_string(), COUNT_AT_ONCE];
                 let (seconds, usage) = metered(|| seconds(stand, &arguments))?;
                 Ok(Sample::of(RATE, rows as f64 / seconds).with_usage(rows, usage))
             },
@@ -53,7 +53,7 @@ pub fn plan(stand: &Stand) -> Result<Plan<'_>, Fault> {
             "as above, with an attempt's row each; one transaction settles and claims",
             move |dir| {
                 let store = filled(stand, dir, "store", rows)?;
-                let arguments = ["complete", &text(&store)?, &batch.to_string()];
+                let arguments = ["complete", &text(&store)?, &batch.to_string(), COUNT_AT_ONCE];
                 let (seconds, usage) = metered(|| seconds(stand, &arguments))?;
                 Ok(Sample::of(RATE, rows as f64 / seconds).with_usage(rows, usage))
             },

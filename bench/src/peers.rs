@@ -49,7 +49,9 @@ const PEERS: &[Peer] = &[
         needs: "python/hyperqueue",
         does: &["shell"],
         durability: "no journal: nothing outlives its server but the output files, which are not synced",
-        setting: "local cluster, one worker with 4 cores, one job with many tasks, submitted beforehand behind a task that takes all cores, each task's output in files; to the last byte of output",
+        setting: "local cluster, one worker with 4 cores, one job with many tasks, submitted beforehand behind a \
+                  task that takes all cores, each task's output in files; to the last byte of \
+                  output",
     },
     Peer {
         name: "task-spooler",
@@ -67,7 +69,8 @@ const PEERS: &[Peer] = &[
         needs: "cargo/bin/pueue",
         does: &["shell", ENQUEUE],
         durability: "its whole state rewritten at each change, not synced",
-        setting: "its daemon, 4 at once, paused while enqueuing; to the end that it writes down of the last job; a client process each to enqueue",
+        setting: "its daemon, 4 at once, paused while enqueuing; to the end that \
+                  it writes down of the last job; a client process each to enqueue",
     },
     Peer {
         name: "nq",
@@ -94,7 +97,8 @@ const PEERS: &[Peer] = &[
         needs: "npm/node_modules/bunqueue",
         does: &["shell", "bulk", "drain"],
         durability: "SQLite behind a buffer that is written every few milliseconds, not synced at each commit",
-        setting: "embedded, on a file, under Bun; addBulk by 1,000; concurrency 4, Bun.spawn a job; drain: concurrency 1,000, batchSize 1,000, no heartbeats, no locks",
+        setting: "embedded, on a file, under Bun; addBulk by 1,000; concurrency 4, Bun.spawn a job; drain: \
+                  concurrency 1,000, batchSize 1,000, no heartbeats, no locks",
     },
     Peer {
         name: "plainjob",

@@ -141,6 +141,23 @@ impl Worker {
     /// handlers takes the kinds of its handlers and no commands, and has no keeper: if its process dies, what was in
     /// flight is interrupted, as a command is whose keeper was killed. A cancellation drops the function's future at its
     /// next await, and so does a timeout.
+    ///
+    /// ```no_run
+    /// use queuectl::core::queue::QueueName;
+    /// use queuectl::{Client, Task, Worker, WorkerOptions};
+    ///
+    /// # async fn example(client: Client, options: WorkerOptions) -> Result<(), Box<dyn std::error::Error>> {
+    /// let job = client.task("double", QueueName::default(), Some("21".to_owned())).await?;
+    /// client.insert(vec![job]).await?;
+    /// let worker = Worker::register(client, options).await?.handler("double", async |task: Task| {
+    ///     let number: i64 = task.payload.unwrap_or_default().parse().map_err(|_| "no number".to_owned())?;
+    ///     Ok((2 * number).to_string().into_bytes())
+    /// });
+    /// let (_stop, stopped) = tokio::sync::watch::channel(None);
+    /// worker.run(stopped).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn handler<F>(mut self, kind: &str, handler: impl Fn(Task) -> F + Send + Sync + 'static) -> Worker
     where

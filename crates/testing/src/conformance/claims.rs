@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use queuectl_core::job::Due;
 use queuectl_core::limits::PROMOTE_MAX;
 use queuectl_core::state::State;
-use queuectl_core::store::{RetryScope, Selection};
+use queuectl_core::store::{RetryScope, Selection, Settled};
 
 use super::Fixture;
 use super::listing::get;
 use crate::given::{
-    Turn, With, claim, claim_one, claimed, exited, id, ids, insert, job, keeper_of, queue, run_one, secs,
-    set, settle,
+    Turn, With, claim, claim_one, claimed, crashed, exited, id, ids, insert, job, keeper_of, outcome, queue,
+    run_one, secs, set, settle,
 };
 
 pub async fn a_claim_marks_its_job(f: &dyn Fixture) {
@@ -203,6 +203,25 @@ pub async fn claims_are_found_by_their_owner(f: &dyn Fixture) {
     assert_eq!(owners().await, [keeper_of("v"), keeper_of("w")]);
     settle(f.store(), &of_v[0], exited(0)).await;
     assert_eq!(owners().await, [keeper_of("w")]);
+}
+
+/// A process with handlers owns its claims by a lock of its own, and has no keeper. Whoever finds that lock free asks the
+/// store what it had, and interrupts it: the job is ready again, uncharged, for whoever handles its kind.
+pub async fn what_a_lost_handler_had_is_interrupted_for_its_kind(f: &dyn Fixture) {
+    insert(f.store(), [job("a").kind("mail"), job("b").kind("mail")]).await;
+    let had = Turn::of("lost").want(1).kinds(&["mail"]).at(f.store()).await.claims;
+    let found = f.second().claims_of(&keeper_of("lost")).await.expect("the store works");
+    assert_eq!(found, had, "by its owner, as it was claimed");
+    settle(f.second(), &found[0], crashed()).await;
+    let late = Turn::of("lost").settle(outcome(&had[0], exited(0))).at(f.store()).await;
+    assert_eq!(late.settled, [Settled::Lost], "it is no longer the lost one's to settle");
+    assert_eq!(f.store().owners().await.expect("the store works"), Vec::<String>::new());
+    let read = get(f, "a").await;
+    assert_eq!((read.state, read.ready, read.owner), (State::Pending, true, None));
+    assert_eq!((read.attempts, read.runs, read.interruptions), (0, 1, 1));
+    assert_eq!(Turn::of("w").want(9).kinds(&["command"]).at(f.store()).await.claims, []);
+    let again = Turn::of("v").want(9).kinds(&["mail"]).at(f.store()).await;
+    assert_eq!(claimed(&again.claims), ["a", "b"], "in its old place");
 }
 
 pub async fn many_due_jobs_are_promoted_a_bounded_number_at_a_time(f: &dyn Fixture) {

@@ -132,6 +132,7 @@ macro_rules! conformance {
                 claim_numbers_are_never_used_again
                 two_processes_never_claim_one_job_twice
                 claims_are_found_by_their_owner
+                what_a_lost_handler_had_is_interrupted_for_its_kind
                 many_due_jobs_are_promoted_a_bounded_number_at_a_time
                 next_due_tells_how_long_to_sleep
                 next_due_counts_only_jobs_that_the_worker_can_run

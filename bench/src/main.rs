@@ -89,7 +89,11 @@ fn main() -> Result<ExitCode, Fault> {
     };
     let stand = Stand {
         queuectl,
-        peers: bench.peers.clone().unwrap_or_else(|| Stand::source().join("target/peers")),
+        // Absolute: a peer runs in a directory of its own.
+        peers: match &bench.peers {
+            Some(given) => std::path::absolute(given)?,
+            None => Stand::source().join("target/peers"),
+        },
         bench: this,
         scale: bench.scale,
     };
@@ -114,7 +118,9 @@ fn play(bench: &Bench, stand: &Stand, chosen: &str) -> Result<ExitCode, Fault> {
             Ok(report) => println!("{}", report::table(report, &conditions)),
             Err(why) => eprintln!("{name} failed: {why}"),
         }
-        if !came.as_ref().is_ok_and(report::Report::is_sound) {
+        // The tiny scale only shows that all of it works: what its figures would void is told, and is no failure.
+        let works = |report: &report::Report| bench.scale == Scale::Tiny && report.incomplete.is_none();
+        if !came.as_ref().is_ok_and(|report| report.is_sound() || works(report)) {
             code = ExitCode::FAILURE;
         }
         // Each time, so that a run that is broken off leaves what it measured.

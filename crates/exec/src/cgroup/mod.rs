@@ -18,6 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
@@ -44,6 +45,8 @@ pub(crate) struct Cgroup {
     name: CgroupName,
     directory: Arc<File>,
     events: File,
+    /// All that was in it has been killed at once.
+    killed: Cell<bool>,
 }
 
 /// What may be done with a group.
@@ -51,7 +54,8 @@ pub(crate) struct Cgroup {
 pub(crate) enum State {
     Empty,
     Populated,
-    /// Gone, or a job has left it frozen.
+    /// Gone, or a job has left it frozen, or all in it was killed at once: newer kernels then kill whatever begins in it
+    /// as well, for they take the kill for one that came while it was being made.
     Unusable,
 }
 
@@ -70,7 +74,8 @@ impl Cgroup {
         let directory = File::open(path)?;
         let text = path.to_str().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
         let name = CgroupName { path: text, number: directory.metadata()?.ino() };
-        Ok(Cgroup { name, directory: Arc::new(directory), events: File::open(path.join("cgroup.events"))? })
+        let events = File::open(path.join("cgroup.events"))?;
+        Ok(Cgroup { name, directory: Arc::new(directory), events, killed: Cell::new(false) })
     }
 
     pub(crate) fn name(&self) -> &CgroupName {
@@ -90,7 +95,7 @@ impl Cgroup {
         let mut bytes = [0; 256];
         let Ok(len) = self.events.read_at(&mut bytes, 0) else { return State::Unusable };
         let says = |line: &str| String::from_utf8_lossy(&bytes[..len]).lines().any(|one| one == line);
-        match (says("populated 1"), says("frozen 1")) {
+        match (says("populated 1"), says("frozen 1") || self.killed.get()) {
             (true, _) => State::Populated,
             (false, true) => State::Unusable,
             (false, false) => State::Empty,
@@ -107,6 +112,7 @@ impl Cgroup {
     /// Kills all that is in it. True if the kernel has done so for all at once, whoever they run as.
     pub(crate) fn kill(&self) -> bool {
         let all = fs::write(self.path().join("cgroup.kill"), "1").is_ok();
+        self.killed.set(self.killed.get() || all);
         if !all {
             self.kill_each();
         }

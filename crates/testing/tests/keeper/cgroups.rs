@@ -94,6 +94,21 @@ fn a_group_is_used_again_once_it_is_empty_and_none_is_left() {
     assert!(!home(&delegated).exists());
 }
 
+/// Newer kernels kill what begins in a group in which all was killed at once before.
+#[test]
+fn what_follows_in_the_place_of_what_was_killed_lives() {
+    let Some(delegated) = Delegated::marked() else { return };
+    let mut kept = keeper(&delegated, OnCrash::Kill);
+    let mut limited = kept.shell(1, "trap '' TERM; sleep 300 & sleep 300");
+    (limited.timeout_ms, limited.kill_grace_ms) = (Some(100), 0);
+    assert_eq!(kept.run(limited).end, End::TimedOut);
+    let left = kept.run(kept.shell(2, "sleep 300 & exit 2"));
+    assert_eq!((left.end, left.leftovers_killed), (End::Exited { code: 2 }, 1));
+    for number in 3..6 {
+        assert_eq!(kept.run(kept.shell(number, "exit 3")).end, End::Exited { code: 3 });
+    }
+}
+
 #[test]
 fn a_group_that_its_job_has_frozen_is_not_used_again() {
     let Some(delegated) = Delegated::marked() else { return };

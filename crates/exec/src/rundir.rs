@@ -6,7 +6,7 @@ use crate::estate::remove_if_there;
 use queuectl_core::limits::{RUN_ID_CHARS_MAX, RUN_LOCK_WAIT_MAX};
 use queuectl_points::point;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -117,9 +117,12 @@ pub struct HeldLock {
 }
 
 impl HeldLock {
-    /// Whether the file is still where others look for it.
+    /// Whether the file is still where others look for it, as far as can be seen: it may be out of reach for a while.
     pub fn is_in_place(&self) -> bool {
-        is_still_at(&self.file, &self.path)
+        match std::fs::metadata(&self.path) {
+            Ok(named) => self.file.metadata().is_ok_and(|held| is_same(&held, &named)),
+            Err(error) => !is_gone(&error),
+        }
     }
 
     /// Deletes the file and lets go: nothing is left of this worker or keeper.
@@ -216,7 +219,16 @@ fn open_existing(path: &Path) -> io::Result<Option<File>> {
 
 fn is_still_at(file: &File, path: &Path) -> bool {
     let (Ok(held), Ok(named)) = (file.metadata(), std::fs::metadata(path)) else { return false };
-    (held.dev(), held.ino()) == (named.dev(), named.ino())
+    is_same(&held, &named)
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Whether nothing is there, which is not what every error says.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn check_id(id: &str) -> io::Result<()> {

@@ -60,6 +60,26 @@ fn a_killed_workers_jobs_run_on_and_the_next_worker_start_adopts_them() {
 }
 
 #[test]
+fn a_worker_whose_lock_file_has_gone_stops_and_leaves_its_jobs_to_the_next() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    let run_dir = stage.path("queue.db.run");
+    let names = std::fs::read_dir(run_dir).expect("there").flatten().map(|entry| entry.path());
+    let is_lock = |path: &std::path::PathBuf| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        name.starts_with("worker-") && name.ends_with(".lock")
+    };
+    names.filter(is_lock).for_each(|path| std::fs::remove_file(path).expect("removed"));
+    assert_eq!(stage.await_worker(worker), Some(5));
+    assert!(stage.log().contains("lock file of this worker has gone"), "{}", stage.log());
+    assert_eq!(orphaned_jobs(&stage), ["a"]);
+    stage.start_worker(&[]);
+    go(&stage, "a");
+    ran_once(&stage, "a");
+    stage.run(&["worker", "stop"]);
+}
+
+#[test]
 fn adopted_jobs_take_slots() {
     let mut stage = Stage::new();
     let worker = running(&mut stage, "a", &[]);

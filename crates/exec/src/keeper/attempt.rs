@@ -44,6 +44,8 @@ pub(super) struct Attempt {
 pub(super) struct Ending {
     pub end: End,
     pub phase: Phase,
+    /// TERM was sent, so that whatever status follows is its answer.
+    pub asked: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,18 +160,39 @@ impl Attempt {
 
     /// How it ended, given how its process did.
     pub(super) fn end(&self, status: Status, told: bool) -> End {
-        match (&self.ending, status) {
-            (Some(ending), _) => ending.end.clone(),
-            (None, status) if told && is_shutdown_signal(status) => {
-                End::Interrupted { cause: Interruption::Shutdown }
-            }
-            (None, Status::Exited(code)) => End::Exited { code },
-            (None, Status::Signaled(signal)) => End::Signaled { signal },
+        end_of(self.ending.as_ref(), status, told)
+    }
+}
+
+fn end_of(ending: Option<&Ending>, status: Status, told: bool) -> End {
+    match (ending, status) {
+        // No KILL makes a process exit: it had ended by itself before that came.
+        (Some(Ending { asked: false, .. }), Status::Exited(code)) => End::Exited { code },
+        (Some(ending), _) => ending.end.clone(),
+        (None, status) if told && is_shutdown_signal(status) => {
+            End::Interrupted { cause: Interruption::Shutdown }
         }
+        (None, Status::Exited(code)) => End::Exited { code },
+        (None, Status::Signaled(signal)) => End::Signaled { signal },
     }
 }
 
 /// A signal that a machine which is going down sends to all.
 fn is_shutdown_signal(status: Status) -> bool {
     matches!(status, Status::Signaled(libc::SIGTERM | libc::SIGHUP | libc::SIGINT | libc::SIGKILL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_by_itself_before_it_is_killed_has_ended_by_itself() {
+        let lost = End::Interrupted { cause: Interruption::WorkerLost };
+        let ending = |asked| Ending { end: lost.clone(), phase: Phase::Killing, asked };
+        let exit = Status::Exited(0);
+        assert_eq!(end_of(Some(&ending(false)), exit, false), End::Exited { code: 0 });
+        assert_eq!(end_of(Some(&ending(true)), exit, false), lost, "an answer to TERM");
+        assert_eq!(end_of(Some(&ending(false)), Status::Signaled(libc::SIGKILL), false), lost);
+    }
 }

@@ -44,7 +44,7 @@ impl Keeper {
             return;
         }
         let phase = if grace_ms == 0 { Phase::Killing } else { Phase::Grace { until } };
-        attempt.ending = Some(Ending { end: end.clone(), phase });
+        attempt.ending = Some(Ending { end: end.clone(), phase, asked: grace_ms > 0 });
         attempt.look = true;
         if grace_ms > 0 {
             self.signal_tree(serial, Signal::TERM);

@@ -72,7 +72,7 @@ impl Keeper {
         }
         self.guard_at = now + KEEPER_TURN_MAX.as_millis() as u64;
         // Also if another file has its name now: what runs here is nothing to that one.
-        let gone = self.options.guard.as_deref().is_some_and(|guard| identity(guard) != self.guarded);
+        let gone = self.options.guard.as_deref().is_some_and(|guard| self.has_gone(guard));
         let why = match (lock.is_in_place(), gone) {
             (true, false) => {
                 self.missing = false;
@@ -86,7 +86,18 @@ impl Keeper {
             return;
         }
         self.log("ends its jobs", &io::Error::other(why));
+        // Nor is it of use to what would come next: its worker starts another keeper.
+        self.told_to_stop = true;
         self.kill_all();
+        self.busy = true;
+    }
+
+    /// Gone, or another file has its name. What is out of reach may come back.
+    fn has_gone(&self, guard: &Path) -> bool {
+        match std::fs::metadata(guard) {
+            Ok(found) => Some((found.dev(), found.ino())) != self.guarded,
+            Err(error) => rundir::is_gone(&error),
+        }
     }
 
     fn kill_all(&mut self) {

@@ -223,7 +223,7 @@ impl Worker {
                 let duties = duties::spawn(self.client.clone(), adopts).await;
                 let turns = Turns::new(self.client.clone(), identity, surroundings, runner, &duties);
                 let result = match turns.await {
-                    Ok(turns) => turns.watched(self.signs).run(listener, stop).await,
+                    Ok(turns) => turns.watched(self.signs).run(listener, stop, &self.lock).await,
                     Err(error) => Err(error),
                 };
                 duties.stop().await;
@@ -233,7 +233,9 @@ impl Worker {
         if let Err(error) = self.client.store.retire(&self.id).await {
             warn!(worker.id = %self.id, %error, "cannot remove the worker's row; the next worker will");
         }
-        if let Err(error) = self.lock.remove() {
+        if self.lock.is_in_place()
+            && let Err(error) = self.lock.remove()
+        {
             warn!(worker.id = %self.id, %error, "cannot remove the worker's lock; the next worker will");
         }
         result

@@ -8,6 +8,7 @@ use queuectl_core::store::{
     Exchange, ExchangeReply, ExchangeRequest, Listener, StopMode, StoreError, StoreResult,
 };
 use queuectl_exec::protocol::{self, Body, Captured, Event as KeeperEvent, ExitRecord, Request};
+use queuectl_exec::rundir::HeldLock;
 use queuectl_exec::{forget_start_up, now_boot_ms, sync_output};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -121,6 +122,7 @@ impl Turns {
         mut self,
         mut listener: Box<dyn Listener>,
         mut stop: watch::Receiver<Option<StopMode>>,
+        lock: &HeldLock,
     ) -> Result<WorkerReport, Error> {
         let owner = self.link.as_ref().map(|link| link.owner.clone()).unwrap_or_default();
         self.machine.foster(*self.fostered.borrow_and_update());
@@ -146,7 +148,7 @@ impl Turns {
             event = if lost && !self.machine.is_stopping() {
                 self.relaunch().await?
             } else {
-                self.next_event(&mut listener, &mut stop).await
+                self.next_event(&mut listener, &mut stop, lock).await
             };
         }
         match self.link.take() {
@@ -203,6 +205,7 @@ impl Turns {
         &mut self,
         listener: &mut Box<dyn Listener>,
         stop: &mut watch::Receiver<Option<StopMode>>,
+        lock: &HeldLock,
     ) -> Event {
         let now = now_boot_ms();
         // The slow look comes with the duties' beat. Should that not come, it does not wait much longer.
@@ -238,9 +241,22 @@ impl Turns {
                 }
                 Event::Exchanged(reply)
             }
-            rest = self.beat.next() => Event::Beat { next: now_boot_ms() + rest },
+            rest = self.beat.next() => {
+                if self.closed.is_none() && !lock.is_in_place() {
+                    return self.be_forgotten();
+                }
+                Event::Beat { next: now_boot_ms() + rest }
+            }
             rung = listener.wait(rest) => if rung { Event::Rang } else { Event::Tick },
         }
+    }
+
+    /// Its lock file has gone, so that everyone takes it for dead, and no stop would reach it.
+    fn be_forgotten(&mut self) -> Event {
+        let what = "the lock file of this worker has gone from the run directory; it stops, and leaves its jobs to the next";
+        error!("{what}");
+        self.closed = Some(what.to_owned());
+        Event::Stop(StopMode::HandOver)
     }
 
     /// Tells everyone that this worker takes nothing more. Not waited for: the stop holds whether or not it is known.

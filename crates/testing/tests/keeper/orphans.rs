@@ -1,6 +1,7 @@
 //! A keeper whose worker is gone: its jobs run on, and whoever comes next takes over.
 
 use crate::harness::{ID, Kept, is_alive, marked, until};
+use queuectl_core::limits::KEEPER_TURN_MAX;
 use queuectl_exec::protocol::{
     ClaimKey, End, Event, OnCrash, PROTOCOL_VERSION, PROTOCOL_VERSION_MIN, Request,
 };
@@ -113,6 +114,25 @@ fn a_keeper_that_nobody_can_find_ends_its_jobs() {
     let record = kept.exited(running);
     assert!(matches!(record.end, End::Interrupted { .. }), "{:?}", record.end);
     assert_eq!(marked(running), [0; 0]);
+    // Its worker is there, and may start another one.
+    assert!(kept.wait().success());
+}
+
+#[test]
+fn a_keeper_that_is_out_of_reach_for_a_while_goes_on() {
+    let mut kept = Kept::with(OnCrash::Adopt);
+    let running = kept.start(kept.shell(1, "while [ ! -e go ]; do sleep 0.01; done"));
+    kept.started(running);
+    let (dir, away) = (kept.run_dir(), kept.run_dir().with_extension("away"));
+    std::fs::rename(&dir, &away).unwrap();
+    // Nothing can be looked at by this name: it leads to itself.
+    std::os::unix::fs::symlink(&dir, &dir).unwrap();
+    // Two looks and more.
+    std::thread::sleep(KEEPER_TURN_MAX * 5 / 2);
+    std::fs::remove_file(&dir).unwrap();
+    std::fs::rename(&away, &dir).unwrap();
+    std::fs::write(kept.dir().join("go"), "").unwrap();
+    assert_eq!(kept.exited(running).end, End::Exited { code: 0 });
 }
 
 #[test]

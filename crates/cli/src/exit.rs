@@ -141,6 +141,9 @@ impl From<StoreError> for Failure {
             StoreError::Closed { .. } => Some(
                 "see what became of the disk and the file; look whether the change is there before it is made again",
             ),
+            StoreError::InUse { .. } => Some(
+                "wait until they have ended, or stop the workers first: `queuectl worker stop [--force]`",
+            ),
             StoreError::Incompatible { .. } => Some("use the newest queuectl that works with this store"),
             _ => None,
         };
@@ -149,7 +152,8 @@ impl From<StoreError> for Failure {
             Some(cause) if !cause.to_string().contains("not a database") => chain(&error),
             _ => error.to_string(),
         };
-        let failure = Failure::new(Exit::Unavailable, text);
+        let in_use = matches!(error, StoreError::InUse { .. });
+        let failure = Failure::new(if in_use { Exit::Refused } else { Exit::Unavailable }, text);
         hint.into_iter().fold(failure, Failure::hint)
     }
 }

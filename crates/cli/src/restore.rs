@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use queuectl::core::store::StoreError;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::place::Place;
@@ -16,7 +17,7 @@ use crate::terminal::{complain, print_line};
 pub struct Arguments {
     /// What `queuectl backup` made
     dir: PathBuf,
-    /// Also if a store is there already, or workers are running on it
+    /// Also if a store is there already, or workers that run no job have it open
     #[arg(long)]
     force: bool,
 }
@@ -28,9 +29,7 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
             Exit::Refused,
             format!("workers are running on the store ({}); nothing was restored", living.join(", ")),
         )
-        .hint(
-            "`queuectl worker stop` first; --force restores under them, and what they run no longer counts",
-        ));
+        .hint("`queuectl worker stop` first; --force restores under them, if they run nothing"));
     }
     if !arguments.force && std::fs::metadata(&place.path).is_ok_and(|found| found.len() > 0) {
         return Err(Failure::new(
@@ -40,8 +39,10 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
         .hint("--force keeps it aside under another name, or --db names another place"));
     }
     let report = queuectl::restore(&arguments.dir, &place.path, Progress::copying()).await;
-    let report = report
-        .map_err(|error| Failure::from(error).hint("a backup is a directory that `queuectl backup` made"))?;
+    let report = report.map_err(|error| match error {
+        StoreError::InUse { .. } => Failure::from(error),
+        error => Failure::from(error).hint("a backup is a directory that `queuectl backup` made"),
+    })?;
     if !report.missing.is_empty() {
         complain(&format!("Note: {} output files are not in the backup", report.missing.len()));
     }

@@ -47,7 +47,7 @@ pub async fn backup(
 }
 
 /// Puts a backup in the place of a store; what was there is kept aside. Workers that live there go on with what was
-/// restored, and what they run no longer counts.
+/// restored. Refused while they run jobs, which would then run twice at once.
 pub async fn restore(
     from: &Path,
     to: &Path,
@@ -56,7 +56,9 @@ pub async fn restore(
     let (from, to) = (from.to_owned(), to.to_owned());
     blocking(move || {
         let in_use = !living(&to)?.is_empty();
-        keep::restore(&from, &to, in_use, &mut watch)
+        let run_dir = keep::run_dir(&std::fs::canonicalize(&to).unwrap_or_else(|_| to.clone()));
+        let lives = |owner: &str| rundir::is_alive(&run_dir, Kind::Keeper, owner).unwrap_or(true);
+        keep::restore(&from, &to, in_use, &lives, &mut watch)
     })
     .await
 }

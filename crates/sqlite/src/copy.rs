@@ -22,6 +22,16 @@ use crate::workers::WORKER_COLUMNS;
 /// Copies one state of a database over all that is in another file, in one transaction there. `watch` hears of pages
 /// done, and of how many there are. Writers of the source go on meanwhile.
 pub fn copy(from: &Path, to: &Path, watch: &mut dyn FnMut(u64, u64)) -> Result<(), Failure> {
+    copy_if(from, to, &|| Ok(()), watch)
+}
+
+/// The same, if nothing is said against it once nobody else can write to the other file any more.
+pub fn copy_if(
+    from: &Path,
+    to: &Path,
+    may: &dyn Fn() -> Result<(), Failure>,
+    watch: &mut dyn FnMut(u64, u64),
+) -> Result<(), Failure> {
     const PAUSE: Duration = Duration::from_millis(5);
     let source = connect(from)?;
     // An open snapshot: without it every commit of another process would begin the copy again.
@@ -33,14 +43,22 @@ pub fn copy(from: &Path, to: &Path, watch: &mut dyn FnMut(u64, u64)) -> Result<(
     let mut target = connect(to)?;
     let backup = Backup::new(&snapshot, &mut target)?;
     let mut deadline = Deadline::after(STORE_BUSY_MAX);
+    // The first step copies nothing, and takes the lock.
+    let mut pages = 0;
     loop {
-        let step = backup.step(COPY_PAGES_PER_STEP)?;
+        let step = backup.step(pages)?;
         let progress = backup.progress();
         let (total, left) = (progress.pagecount.max(0) as u64, progress.remaining.max(0) as u64);
         watch(total.saturating_sub(left), total);
         match step {
             StepResult::Done => break,
-            StepResult::More => deadline = Deadline::after(STORE_BUSY_MAX),
+            StepResult::More => {
+                if pages == 0 {
+                    may()?;
+                    pages = COPY_PAGES_PER_STEP;
+                }
+                deadline = Deadline::after(STORE_BUSY_MAX);
+            }
             _ if deadline.has_passed() => {
                 return Err(unavailable("another process has kept the database for too long".to_owned()));
             }

@@ -96,23 +96,34 @@ impl<'a> Inserter<'a> {
         if let Some(id) = self.environments.get(&digest) {
             return Ok(Some(*id));
         }
-        let known: Option<i64> = self
+        let variables = encode_environment(environment);
+        let known: Option<(i64, bool)> = self
             .connection
             .prepare_cached(
                 "-- environment_find
-                 SELECT id FROM environment WHERE digest = ?",
+                 SELECT id, variables = ?2 FROM environment WHERE digest = ?1",
             )?
-            .query_row([digest], |row| row.get(0))
+            .query_row((digest, &variables), |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let id = match known {
-            Some(id) => id,
+            Some((id, true)) => id,
+            // Damaged: what it was is known again, for this job and for all that share it.
+            Some((id, false)) => {
+                self.connection
+                    .prepare_cached(
+                        "-- environment_mend
+                         UPDATE environment SET variables = ? WHERE id = ?",
+                    )?
+                    .execute((&variables, id))?;
+                id
+            }
             None => self
                 .connection
                 .prepare_cached(
                     "-- environment_insert
                      INSERT INTO environment (digest, variables) VALUES (?, ?)",
                 )?
-                .insert((digest, encode_environment(environment)))?,
+                .insert((digest, &variables))?,
         };
         self.environments.insert(digest, id);
         Ok(Some(id))

@@ -11,7 +11,7 @@ use queuectl_core::store::{StoreError, StoreResult};
 use rusqlite::Connection;
 
 use crate::batches::IS_THERE;
-use crate::copy::{close, copy, prepare};
+use crate::copy::{close, copy, copy_if, prepare};
 use crate::digest;
 use crate::failure::Failure;
 use crate::file::{exists, make_file};
@@ -137,11 +137,13 @@ pub struct RestoreReport {
 /// Puts a backup where a store is to be. What is there already is kept aside.
 ///
 /// The database is put in place by one transaction of the file that is there: whoever has it open (`in_use`) sees the old
-/// store or the new one, and the claims of the old one no longer count.
+/// store or the new one, and the claims of the old one no longer count. Refused while an owner of claims `lives`: the
+/// restored store would have the job run again beside the run that no longer counts.
 pub fn restore(
     from: &Path,
     to: &Path,
     in_use: bool,
+    lives: &dyn Fn(&str) -> bool,
     watch: &mut dyn FnMut(Progress),
 ) -> StoreResult<RestoreReport> {
     let source = from.join(NAME);
@@ -159,7 +161,8 @@ pub fn restore(
     let before = Before::keep(&to, in_use)?;
     let prepared = with_suffix(&to, ".restoring");
     remove_database(&prepared);
-    let result = put_in_place(&source, &prepared, &to, &outputs, watch);
+    let idle = || refuse_running(&to, lives);
+    let result = put_in_place(&source, &prepared, &to, &outputs, &idle, watch);
     remove_database(&prepared);
     match result {
         Ok(missing) => {
@@ -183,8 +186,10 @@ fn put_in_place(
     prepared: &Path,
     to: &Path,
     outputs: &[String],
+    idle: &dyn Fn() -> Result<(), Failure>,
     watch: &mut dyn FnMut(Progress),
 ) -> StoreResult<Vec<String>> {
+    idle().map_err(|failure| failure.0)?;
     let mut pages = |done, total| watch(Progress::Pages { done, total });
     prepare(source, prepared, to, &mut pages).map_err(|failure| failure.0)?;
     let (out_from, out_to) = (beside(source, "out"), beside(to, "out"));
@@ -206,8 +211,30 @@ fn put_in_place(
     if out_to.is_dir() {
         sync_dir(&out_to)?;
     }
-    copy(prepared, to, &mut |_, _| ()).map_err(|failure| failure.0)?;
+    copy_if(prepared, to, idle, &mut |_, _| ()).map_err(|failure| failure.0)?;
     Ok(missing)
+}
+
+fn refuse_running(store: &Path, lives: &dyn Fn(&str) -> bool) -> Result<(), Failure> {
+    if !exists(store).map_err(Failure)? {
+        return Ok(());
+    }
+    let connection = connect(store)?;
+    if !schema::is_there(&connection)? {
+        return Ok(());
+    }
+    let mut running =
+        connection.prepare("SELECT id, owner FROM job WHERE state = 'processing' AND owner IS NOT NULL")?;
+    let running = running.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let running: Vec<(String, String)> = running.collect::<Result<_, _>>()?;
+    match running.iter().find(|(_, owner)| lives(owner)) {
+        None => Ok(()),
+        Some((job, _)) => {
+            let what =
+                format!("jobs are running on {} ({job} is one); nothing was restored", store.display());
+            Err(Failure(StoreError::InUse { what }))
+        }
+    }
 }
 
 /// What was in the place of a restored database.

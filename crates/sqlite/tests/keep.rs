@@ -71,7 +71,7 @@ async fn a_restore_under_an_open_store_is_seen_whole_and_fences_its_claims() {
     backup(&path, &kept, &mut |_| ()).expect("backed up");
     insert(&store, [job("new")]).await;
     let claims = Turn::of("w").want(2).at(&store).await.claims;
-    let report = restore(&kept, &path, true, &mut |_| ()).expect("restored");
+    let report = restore(&kept, &path, true, &|_| false, &mut |_| ()).expect("restored");
     assert_eq!(ids(&store).await, ["old"]);
     let reply = Turn::of("w").settle(outcome(&claims[0], exited(0))).at(&store).await;
     assert!(matches!(reply.settled[..], [Settled::Lost]), "{:?}", reply.settled);
@@ -104,14 +104,14 @@ async fn a_restore_that_fails_leaves_what_was_there() {
         )
         .expect("written");
     std::fs::write(dir.path().join("queue.db.out"), "").expect("written");
-    restore(&kept, &path, false, &mut |_| ()).expect_err("it cannot");
+    restore(&kept, &path, false, &|_| false, &mut |_| ()).expect_err("it cannot");
     assert_eq!(ids(&open(&path).await).await, ["old", "new"]);
     let left = std::fs::read_dir(dir.path()).expect("readable").flatten();
     let left: Vec<String> = left.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     assert!(left.iter().all(|name| !name.contains("restor")), "{left:?}");
     let elsewhere = dir.path().join("elsewhere.db");
     std::fs::write(dir.path().join("elsewhere.db.out"), "").expect("written");
-    restore(&kept, &elsewhere, false, &mut |_| ()).expect_err("it cannot");
+    restore(&kept, &elsewhere, false, &|_| false, &mut |_| ()).expect_err("it cannot");
     assert!(!elsewhere.exists(), "nothing is made");
 }
 
@@ -127,7 +127,7 @@ async fn a_name_in_a_backup_that_leaves_its_directory_is_damage() {
         )
         .expect("written");
     let target = dir.path().join("target.db");
-    let error = restore(&kept, &target, false, &mut |_| ()).expect_err("it is refused");
+    let error = restore(&kept, &target, false, &|_| false, &mut |_| ()).expect_err("it is refused");
     assert!(error.to_string().contains("../stolen") && !target.exists(), "{error}");
 }
 

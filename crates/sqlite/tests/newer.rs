@@ -72,7 +72,7 @@ async fn what_a_newer_one_made_is_backed_up_and_restored() {
     backup(&plain, &older, &mut |_| ()).expect("backed up");
     // The workers that the store knows stay, whichever of both has the column.
     for (from, jobs) in [(&older, 1), (&kept, 2)] {
-        restore(from, &path, true, &mut |_| ()).expect("restored");
+        restore(from, &path, true, &|_| false, &mut |_| ()).expect("restored");
         let store = open(&path).await;
         assert_eq!(store.workers().await.expect("it works").len(), 1);
         let there: u64 = store.counts().await.expect("it works").iter().map(|count| count.jobs).sum();

@@ -105,6 +105,19 @@ fn a_damaged_command_is_never_run_and_the_others_are() {
 }
 
 #[test]
+fn a_damaged_environment_is_mended_by_the_next_job_that_brings_it() {
+    let stage = Stage::new();
+    let enqueue =
+        |id| stage.run(&["enqueue", "--id", id, "--env", "WORD=harmless", "-c", "echo $WORD >> ran"]);
+    enqueue("a");
+    into_one_file(&stage);
+    assert!(damage(&stage.database, "harmless", "harmfull") > 0);
+    enqueue("b");
+    stage.run(&["worker", "start", "--drain"]);
+    assert_eq!(stage.read("ran"), "harmless\nharmless\n");
+}
+
+#[test]
 fn a_failed_sync_ends_the_writing_leaves_a_mark_and_the_next_writer_checks() {
     if !can_inject() {
         return;
@@ -304,13 +317,14 @@ fn a_read_only_place_is_read_and_a_write_says_why_not() {
     assert!(!stage.path("place with #?%/queue.db-wal").exists(), "the backup has read it in");
     script = format!(
         "ro '{dir}'; \"$0\" list --quiet && \"$0\" show a >/dev/null && \"$0\" status >/dev/null && echo read; \
+         \"$0\" wait a --timeout 0.2; echo waited $?; \
          for verb in 'enqueue -c true' 'cancel a' 'config set max-retries 2' 'worker start --drain'; do \
          \"$0\" $verb; echo code $?; done"
     );
     let Some(said) = in_own_mounts(&stage, &script) else { return };
-    assert!(said.starts_with("a\nread\n"), "{said}");
+    assert!(said.starts_with("a\nread\nwaited 124\n"), "{said}");
     assert_eq!(said.matches("code 5").count(), 4, "{said}");
-    assert_eq!(said.matches("Error:").count(), 4, "{said}");
+    assert_eq!(said.matches("Error:").count(), 5, "{said}");
     assert!(said.matches("read-only").count() >= 3, "{said}");
 }
 

@@ -224,7 +224,7 @@ fn a_backup_on_a_full_disk_says_so_and_leaves_nothing() {
 }
 
 #[test]
-fn restore_by_force_under_a_live_worker_is_seen_by_it_and_its_old_claims_do_not_count() {
+fn restore_by_force_waits_for_no_job_and_is_seen_by_the_workers_that_live() {
     let mut stage = Stage::new();
     stage.enqueue("job", "echo run >> runs; until [ -e go ]; do sleep 0.02; done");
     let dir = text(&stage.path("backup"));
@@ -232,10 +232,14 @@ fn restore_by_force_under_a_live_worker_is_seen_by_it_and_its_old_claims_do_not_
     let worker = stage.start_worker(&["--count", "2"]);
     until("it runs", || stage.lines("runs").len() == 1);
     refused(&stage, &["restore", &dir], 4, "workers are running");
+    // It would run again beside itself.
+    refused(&stage, &["restore", &dir, "--force"], 4, "jobs are running");
+    assert_eq!(stage.state("job"), "processing");
+    std::fs::write(stage.path("go"), "").expect("written");
+    stage.until_state("job", "completed");
     stage.run(&["restore", &dir, "--force"]);
     assert_eq!(stage.worker_pids(), [worker], "it is still known");
     until("it runs again, under a claim of the restored store", || stage.lines("runs").len() == 2);
-    std::fs::write(stage.path("go"), "").expect("written");
     stage.until_state("job", "completed");
     assert_eq!(stage.job("job")["attempts"], 1);
     stage.run(&["worker", "stop"]);

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// This process must not use it any more, for it may not be what this process takes it for; another process may.
     #[error("{what}")]
     Closed { what: String },
+    /// What its jobs are doing stands against it.
+    #[error("{what}")]
+    InUse { what: String },
     /// Another version of queuectl made it.
     #[error("{what}")]
     Incompatible { what: String },

@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use super::link::boot_mark;
 use super::settling::{Facts, settle_for, settle_interrupted};
-use super::turn::sync_record;
+use super::turn::{draw, sync_record};
 use crate::client::Client;
 use crate::error::Error;
 
@@ -169,7 +169,7 @@ async fn give_back(
             Fate::Ended(record) => {
                 let (record, stderr_tail) = sync_off_thread(Box::new(record.clone()), &place.out_dir).await?;
                 let now = now_boot_ms();
-                let facts = Facts { record: &record, stderr_tail: &stderr_tail, now, random: u64::MAX };
+                let facts = Facts { record: &record, stderr_tail: &stderr_tail, now, random: draw() };
                 settles.push(settle_for(claim, &facts, &settings));
             }
             Fate::Interrupted => settles.push(settle_interrupted(claim, cause, &settings)),

@@ -1,7 +1,9 @@
 //! From what SQLite reports to what the port says.
 
+use std::io;
+
 use queuectl_core::store::StoreError;
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// An error inside an operation; converts from both worlds, so that `?` works on either.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ impl From<StoreError> for Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Failure {
+        let error = or_full(error);
         let what = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt) => {
                 return Failure(StoreError::Damaged { what: error.to_string() });
@@ -45,6 +48,17 @@ impl From<rusqlite::Error> for Failure {
         };
         Failure(StoreError::unavailable(what, error))
     }
+}
+
+/// An error that means that there is no room for what was to be written, as SQLite says it of a full disk. It takes a quota
+/// that is used up for a broken disk, and does not say why the log's index cannot grow. To be asked before another call.
+pub fn or_full(error: rusqlite::Error) -> rusqlite::Error {
+    let full = match error.sqlite_error().map(|error| error.extended_code) {
+        Some(ffi::SQLITE_IOERR_WRITE) => io::Error::last_os_error().raw_os_error() == Some(libc::EDQUOT),
+        Some(ffi::SQLITE_IOERR_SHMSIZE) => true,
+        _ => false,
+    };
+    if full { rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None) } else { error }
 }
 
 /// The port says that this text is one of a few, and it is none of them.

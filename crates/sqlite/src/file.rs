@@ -4,11 +4,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use queuectl_core::limits::DATABASE_PATH_BYTES_MAX;
 use queuectl_core::store::{StoreError, StoreResult};
+use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, makedev, statx};
 
 use crate::keep::with_suffix;
 
@@ -29,6 +30,8 @@ const NETWORK: &[(i64, &str)] = &[
     (0x4750_4653, "GPFS"),
     (0x1983_0326, "BeeGFS"),
     (0x786f_4256, "a VirtualBox share"),
+    (0x6573_5546, "FUSE"),
+    (0x6a65_6a63, "virtiofs"),
 ];
 
 /// Where the file really is: the run directory lies beside it, by whatever link it was reached.
@@ -60,15 +63,64 @@ pub fn exists(path: &Path) -> StoreResult<bool> {
             what: format!("{} is a device, a pipe or a socket, not a database file", path.display()),
             source: None,
         }),
-        Ok(found) => Ok(found.len() > 0),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(found) if found.len() > 0 => Ok(true),
+        Ok(_) => refuse_lone_log(path).map(|()| false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => refuse_lone_log(path).map(|()| false),
         Err(error) => Err(StoreError::unavailable(format!("cannot look at {}", path.display()), error)),
     }
 }
 
+/// Refuses a log without its database: what was acknowledged last may be in it alone, and a new database of that name
+/// would overwrite it.
+fn refuse_lone_log(path: &Path) -> StoreResult<()> {
+    let path = target_of(path)?;
+    let (log, index) = (with_suffix(&path, "-wal"), with_suffix(&path, "-shm"));
+    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    if length(&log) == 0 && !index.exists() {
+        return Ok(());
+    }
+    // The database last: who makes one makes the log after it.
+    match fs::metadata(&path) {
+        Ok(found) if found.len() > 0 => Ok(()),
+        Ok(_) => Err(StoreError::Damaged {
+            what: format!(
+                "{} is empty, and its log is not: something has cut the file off; move all of {0}* aside, and put a \
+                 backup in their place with `queuectl restore`",
+                path.display()
+            ),
+        }),
+        Err(_) => Err(StoreError::Unavailable {
+            what: format!(
+                "{} is missing, and its log is there ({0}-wal, {0}-shm), with the latest changes in it: the database was \
+                 moved or deleted, perhaps while a worker has it open. Put it back; or, to begin anew, end that worker \
+                 and move the log aside; or name another database with --db",
+                path.display()
+            ),
+            source: None,
+        }),
+    }
+}
+
+/// Where a path leads, although nothing may be there yet: as writing to it would go.
+fn target_of(path: &Path) -> StoreResult<PathBuf> {
+    /// As many as the kernel follows.
+    const LINKS_MAX: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        if let Ok(real) = fs::canonicalize(&target) {
+            return Ok(real);
+        }
+        let Ok(next) = fs::read_link(&target) else { return Ok(target) };
+        target = target.parent().unwrap_or(Path::new("/")).join(next);
+    }
+    let looped = io::Error::from_raw_os_error(libc::ELOOP);
+    Err(StoreError::unavailable(format!("cannot look at {}", path.display()), looped))
+}
+
 /// Makes the file with its final mode if there is none, and the directories above it.
 pub fn make_file(path: &Path) -> StoreResult<()> {
-    if matches!(exists(path), Ok(true)) {
+    let there = exists(path);
+    if matches!(there, Ok(true)) {
         return Ok(());
     }
     let bytes = path.as_os_str().len();
@@ -81,10 +133,9 @@ pub fn make_file(path: &Path) -> StoreResult<()> {
             source: None,
         });
     }
-    // A link whose target is not there yet is followed, as writing to it would.
-    if let (Ok(target), false) = (fs::read_link(path), path.exists()) {
-        return make_file(&path.parent().unwrap_or(Path::new("/")).join(target));
-    }
+    there?;
+    let target = target_of(path)?;
+    let path = target.as_path();
     let missing: Vec<&Path> = path.ancestors().skip(1).take_while(|above| !above.exists()).collect();
     if let Some(parent) = path.parent() {
         fs::DirBuilder::new()
@@ -125,8 +176,9 @@ pub fn refuse_network(path: &Path) -> StoreResult<()> {
         None => Ok(()),
         Some(name) => Err(StoreError::Unavailable {
             what: format!(
-                "{} is on {name}, a network file system, where SQLite cannot keep its promises; \
-                 put the database on a local disk",
+                "{} is on {name}, which may be a network file system, where SQLite cannot keep its promises; \
+                 put the database on a local disk, or, if this machine alone uses it and the file system keeps locks \
+                 and shared memory as a local one does, set QUEUECTL_ALLOW_NETWORK_FS=1",
                 path.display()
             ),
             source: None,
@@ -163,47 +215,59 @@ pub fn is_at_rest_and_read_only(path: &Path) -> StoreResult<bool> {
     }
 }
 
-/// Refuses an empty file with a log that is not: something has cut it off, and opening it would discard the log too.
-pub fn refuse_truncated(path: &Path) -> StoreResult<()> {
-    let length = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-    if length(path) > 0 {
-        return Ok(());
-    }
-    let Ok(path) = fs::canonicalize(path) else { return Ok(()) };
-    if path.is_file() && length(&path) == 0 && length(&with_suffix(&path, "-wal")) > 0 {
-        return Err(StoreError::Damaged {
-            what: format!(
-                "{} is empty, and its log is not: something has cut the file off; move both aside, and put a backup in \
-                 their place with `queuectl restore`",
-                path.display()
-            ),
-        });
-    }
-    Ok(())
+/// A file as it is told from others: device, inode, and when it was made, in nanoseconds of the epoch (0 where the file
+/// system does not say). A new file often gets the inode of one that was just deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    pub device: i64,
+    pub inode: i64,
+    pub born: i64,
 }
 
-/// Refuses to write to a file that has a second name: whoever opened it by that one would have a log of his own, and the
-/// two would damage the file.
-pub fn refuse_second_name(path: &Path) -> StoreResult<()> {
-    match fs::metadata(path) {
-        Ok(found) if found.nlink() > 1 => Err(StoreError::Unavailable {
-            what: format!(
-                "{} has {} names (hard links), and a database that is opened by two of them is damaged; remove the \
-                 others, or make a copy with `queuectl backup`",
-                path.display(),
-                found.nlink()
-            ),
-            source: None,
-        }),
-        _ => Ok(()),
+impl Identity {
+    fn of(found: &Statx) -> Identity {
+        let born = i128::from(found.stx_btime.tv_sec) * 1_000_000_000 + i128::from(found.stx_btime.tv_nsec);
+        let says = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::BTIME);
+        Identity {
+            device: makedev(found.stx_dev_major, found.stx_dev_minor) as i64,
+            inode: found.stx_ino as i64,
+            born: if says { i64::try_from(born).unwrap_or(0) } else { 0 },
+        }
     }
 }
 
-/// The file's identity, as the database records it: device and inode.
-pub fn identity(path: &Path) -> StoreResult<(i64, i64)> {
-    let found = fs::metadata(path)
-        .map_err(|e| StoreError::unavailable(format!("cannot look at {}", path.display()), e))?;
-    Ok((found.dev() as i64, found.ino() as i64))
+/// The identity of the file that is there.
+pub fn identity(path: &Path) -> StoreResult<Identity> {
+    look_at(path).map(|found| Identity::of(&found))
+}
+
+/// The same, of a file that has one name only, for everybody: who opened it by another would have a log of his own beside
+/// that name, would read an old state, and the two would damage the file.
+pub fn sole_identity(path: &Path) -> StoreResult<Identity> {
+    let found = look_at(path)?;
+    let refused = |what: String| Err(StoreError::Unavailable { what, source: None });
+    if found.stx_nlink > 1 {
+        return refused(format!(
+            "{} has {} names (hard links), and a database that is opened by two of them is damaged; remove the others, \
+             or name a copy with --db",
+            path.display(),
+            found.stx_nlink
+        ));
+    }
+    if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return refused(format!(
+            "{} is mounted by itself, and a database that is opened in two places, each with a log of its own beside it, \
+             is damaged; mount its directory instead, or name another database with --db",
+            path.display()
+        ));
+    }
+    Ok(Identity::of(&found))
+}
+
+fn look_at(path: &Path) -> StoreResult<Statx> {
+    statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::BTIME).map_err(|error| {
+        StoreError::unavailable(format!("cannot look at {}", path.display()), io::Error::from(error))
+    })
 }
 
 #[cfg(test)]
@@ -214,6 +278,8 @@ mod tests {
     fn file_systems_of_other_machines_are_known() {
         assert_eq!(network_name(0x6969), Some("NFS"));
         assert_eq!(network_name(0xff53_4d42), Some("CIFS"));
+        assert_eq!(network_name(0x6573_5546), Some("FUSE"), "as sshfs is");
+        assert_eq!(network_name(0x6a65_6a63), Some("virtiofs"));
         assert_eq!(network_name(0xef53), None, "ext4");
         assert_eq!(network_name(0x0102_1994), None, "tmpfs");
     }

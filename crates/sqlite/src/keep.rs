@@ -116,7 +116,9 @@ fn make(from: &Path, dir: &Path, watch: &mut dyn FnMut(Progress)) -> StoreResult
 /// Makes a copy nobody's. Returns how many jobs it has and which output files it names.
 fn blank(database: &Path) -> Result<(u64, Vec<String>), Failure> {
     let connection = connect(database)?;
-    connection.execute_batch("UPDATE meta SET incarnation = 0, device = 0, inode = 0; DELETE FROM worker")?;
+    connection.execute_batch(
+        "UPDATE meta SET incarnation = 0, device = 0, inode = 0, born = 0; DELETE FROM worker",
+    )?;
     // What is staged in a batch that was never opened is no job yet.
     let counted = format!("SELECT count(*) FROM job WHERE {IS_THERE}");
     let jobs: i64 = connection.query_row(&counted, [], |row| row.get(0))?;
@@ -451,7 +453,7 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
 
 /// The schema of a database, and the one that this program makes. `None` where there is no database.
 pub fn schema_versions(path: &Path) -> StoreResult<Option<(i64, i64)>> {
-    if !path.exists() {
+    if !exists(path)? {
         return Ok(None);
     }
     let connection = connect(path)?;

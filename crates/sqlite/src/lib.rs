@@ -43,4 +43,4 @@ mod workers;
 mod writer;
 
 pub use clock::Clock;
-pub use open::{Access, OpenOptions, SqliteStore};
+pub use open::{Access, Network, OpenOptions, SqliteStore};

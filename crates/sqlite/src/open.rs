@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use queuectl_core::limits::{STORE_BUSY_MAX, STORE_LINE_MAX};
 use queuectl_core::store::{Place, Store, StoreError, StoreResult};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::OnceCell;
 
 use crate::clock::{Clock, Deadline};
 use crate::failure::Failure;
-use crate::file::{
-    exists, is_at_rest_and_read_only, make_file, real_path, refuse_network, refuse_second_name,
-    refuse_truncated,
-};
+use crate::file::{exists, is_at_rest_and_read_only, make_file, real_path, refuse_network, sole_identity};
 use crate::hands::Hands;
 use crate::home::Home;
 use crate::readers::Readers;
@@ -50,6 +48,14 @@ pub enum Access {
     ReadOnlyIfExists,
 }
 
+/// What of a file system that is not this machine's own, where locks and shared memory may not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    Refused,
+    /// At the risk of whoever says so.
+    Allowed,
+}
+
 /// The store in one database file.
 pub struct SqliteStore {
     pub(crate) hands: Hands,
@@ -73,16 +79,36 @@ impl SqliteStore {
         SqliteStore::open_with_clock(options, Clock::system()).await
     }
 
+    /// The same, and also on a network file system if that is allowed.
+    pub async fn open_with_network(
+        options: OpenOptions,
+        network: Network,
+    ) -> StoreResult<Option<SqliteStore>> {
+        SqliteStore::open_with(options, network, Clock::system()).await
+    }
+
     /// Opens the database with another clock than the system's: for tests that move time.
     pub async fn open_with_clock(options: OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
+        SqliteStore::open_with(options, Network::Refused, clock).await
+    }
+
+    async fn open_with(
+        options: OpenOptions,
+        network: Network,
+        clock: Clock,
+    ) -> StoreResult<Option<SqliteStore>> {
         if options.access == Access::CreateHere {
-            return SqliteStore::open_blocking(&options, clock);
+            return SqliteStore::open_blocking(&options, network, clock);
         }
-        let task = tokio::task::spawn_blocking(move || SqliteStore::open_blocking(&options, clock));
+        let task = tokio::task::spawn_blocking(move || SqliteStore::open_blocking(&options, network, clock));
         task.await.map_err(|e| StoreError::unavailable("opening the store broke off", e))?
     }
 
-    fn open_blocking(options: &OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
+    fn open_blocking(
+        options: &OpenOptions,
+        network: Network,
+        clock: Clock,
+    ) -> StoreResult<Option<SqliteStore>> {
         let path = std::path::absolute(&options.path)
             .map_err(|e| StoreError::unavailable(format!("bad path {}", options.path.display()), e))?;
         let create = options.access != Access::ReadOnlyIfExists;
@@ -91,34 +117,36 @@ impl SqliteStore {
                 what: format!("SQLite {} is too old; at least 3.51.3 is needed", rusqlite::version()),
             });
         }
-        refuse_network(&path)?;
-        refuse_truncated(&path)?;
+        if network == Network::Refused {
+            refuse_network(&path)?;
+        }
         if create {
             make_file(&path)?;
         } else if !exists(&path)? {
             return Ok(None);
         }
         let real = real_path(&path)?;
-        if real != path {
+        if real != path && network == Network::Refused {
             refuse_network(&real)?;
         }
         let path = real;
         let home = Home::of(&path)?;
         let connection = connect(&path)?;
         let prepared = || -> Result<bool, Failure> {
-            if create {
-                refuse_second_name(&path)?;
-                suspect::clear(&connection, &path)?;
-                schema::create(&connection, &path)?;
-            } else if !schema::is_there(&connection)? {
+            if schema::is_there(&connection)? {
+                schema::check_reader(&connection)?;
+                if create {
+                    schema::check_writer(&connection)?;
+                }
+            } else if !create {
                 // Another process is just making it.
                 return Ok(false);
             }
-            schema::check_reader(&connection)?;
             if create {
-                schema::check_writer(&connection)?;
+                suspect::clear(&connection, &path)?;
+                schema::create(&connection, &path)?;
                 schema::keep_log(&connection)?;
-                schema::claim_identity(&connection, &path, clock.now())?;
+                schema::claim_identity(&connection, home.identity(), clock.now())?;
             }
             if options.access == Access::CreateOrMigrate {
                 schema::migrate(&connection)?;
@@ -135,11 +163,12 @@ impl SqliteStore {
             run_dir: beside(&path, "run"),
             out_dir: beside(&path, "out"),
         };
-        home.check()?;
+        let home = home.with_log()?;
         let hands = if options.access == Access::CreateHere {
             let desk = Desk::new(connection, home.clone(), place.run_dir.clone(), clock.clone())?;
             Hands::Caller(Box::new(Mutex::new(desk)))
         } else {
+            home.check()?;
             let readers = Readers::new(connection, home.clone(), Arc::new(move || connect(&path)));
             Hands::Threads { readers, writer: OnceCell::new() }
         };
@@ -152,16 +181,16 @@ impl SqliteStore {
         let task = tokio::task::spawn_blocking(move || {
             let path = home.path();
             home.check()?;
+            sole_identity(path)?;
             let connection = connect(path)?;
             home.check()?;
             let marked = |error| suspect::mark_if_failed_sync(path, error, clock.now());
-            refuse_second_name(path)?;
             schema::check_writer(&connection)
                 .and_then(|()| suspect::clear(&connection, path))
                 .and_then(|()| schema::keep_log(&connection))
-                .and_then(|()| schema::claim_identity(&connection, path, clock.now()))
+                .and_then(|()| schema::claim_identity(&connection, home.identity(), clock.now()))
                 .map_err(|failure| named(marked(failure.0), path))?;
-            Writer::start(Desk::new(connection, home, run_dir, clock)?)
+            Writer::start(Desk::new(connection, home.with_log()?, run_dir, clock)?)
         });
         task.await.map_err(|e| StoreError::unavailable("starting the writer broke off", e))?
     }
@@ -214,6 +243,12 @@ pub fn connect(path: &Path) -> StoreResult<Connection> {
         Ok(connection)
     };
     open().map_err(|failure| named(failure.0, path))
+}
+
+/// Closing this connection writes nothing out and deletes nothing: what lies under the log's name may be another's.
+pub fn leave_log(connection: &Connection) {
+    // It cannot fail on an open connection.
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
 }
 
 /// SQLite's name for a file that nobody changes, so that it can be read where no log can be made beside it.

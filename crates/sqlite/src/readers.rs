@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 use crate::home::Home;
-use crate::open::wait_turn;
+use crate::open::{leave_log, wait_turn};
 
 /// Opens one more connection.
 pub type Opener = dyn Fn() -> StoreResult<Connection> + Send + Sync;
@@ -56,12 +56,21 @@ impl Readers {
                 None => open()?,
             };
             // An idle worker only reads: this is how it hears of it.
-            home.check()?;
-            let answer = look(&connection, operation).map_err(|failure| failure.0)?;
+            let answer =
+                home.check().and_then(|()| look(&connection, operation).map_err(|failure| failure.0));
+            // Also after an error: while one is open, nobody else deletes the log.
             idle.lock().expect("no panic while it is held").push(connection);
-            Ok(answer)
+            answer
         });
         task.await.map_err(|e| StoreError::unavailable("a reader of the store broke off", e))?
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        if self.home.check().is_err() {
+            self.idle.lock().expect("no panic while it is held").iter().for_each(leave_log);
+        }
     }
 }
 

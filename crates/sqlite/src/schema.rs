@@ -9,7 +9,7 @@ use queuectl_core::time::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::failure::Failure;
-use crate::file::identity;
+use crate::file::{Identity, identity};
 use crate::open::patiently;
 use crate::random::draw;
 use crate::rows;
@@ -90,16 +90,18 @@ pub fn create(connection: &Connection, path: &Path) -> Result<(), Failure> {
     }
     let (first, rest) = STEPS.split_first().expect("there is a first schema");
     transaction.execute_batch(first.sql)?;
-    let (device, inode) = identity(path)?;
+    let Identity { device, inode, born } = identity(path)?;
     transaction.execute(
         "-- schema_meta
-         INSERT INTO meta (id, version, min_reader, min_writer, incarnation, device, inode, claim_counter,
+         INSERT INTO meta (id, version, min_reader, min_writer, incarnation, device, inode, born, claim_counter,
            settings_version)
-         VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0)",
-        (first.version, first.min_reader, first.min_writer, draw() as i64, device, inode),
+         VALUES (1, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
+        (first.version, first.min_reader, first.min_writer, draw() as i64, device, inode, born),
     )?;
     take(&transaction, rest)?;
     transaction.commit()?;
+    // Until then the schema is in the log alone, and the file by itself would be a database of nobody.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(())
 }
 
@@ -200,41 +202,33 @@ fn check(version: i64, needed: i64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// False if the database finds itself in another file than its own, so that its claims are another store's.
-pub fn is_at_home(connection: &Connection, path: &Path) -> Result<bool, Failure> {
-    Ok(recorded_identity(connection)? == identity(path)?)
-}
-
-fn recorded_identity(connection: &Connection) -> Result<(i64, i64), Failure> {
+/// The file that the database takes for its own.
+fn recorded_identity(connection: &Connection) -> Result<Identity, Failure> {
     Ok(connection
         .prepare_cached(
             "-- schema_identity
-             SELECT device, inode FROM meta",
+             SELECT device, inode, born FROM meta",
         )?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?)
+        .query_row([], |row| Ok(Identity { device: row.get(0)?, inode: row.get(1)?, born: row.get(2)? }))?)
 }
 
 /// Before the first write: a database that finds itself in another file was copied or restored. It becomes a store of
 /// its own then: a new incarnation, and the claims that the copy carries go back, for nobody here holds them.
-pub fn claim_identity(connection: &Connection, path: &Path, now: Timestamp) -> Result<(), Failure> {
-    if is_at_home(connection, path)? {
+pub fn claim_identity(connection: &Connection, identity: Identity, now: Timestamp) -> Result<(), Failure> {
+    if recorded_identity(connection)? == identity {
         return Ok(());
     }
     let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    if is_at_home(&transaction, path)? {
+    if recorded_identity(&transaction)? == identity {
         return Ok(());
     }
-    begin_anew(&transaction, identity(path)?, now)?;
+    begin_anew(&transaction, identity, now)?;
     transaction.commit()?;
     Ok(())
 }
 
 /// Makes the database a store of its own in the file of this identity, inside of a transaction.
-pub fn begin_anew(
-    connection: &Connection,
-    (device, inode): (i64, i64),
-    now: Timestamp,
-) -> Result<(), Failure> {
+pub fn begin_anew(connection: &Connection, identity: Identity, now: Timestamp) -> Result<(), Failure> {
     for job in rows::processing(connection, None)? {
         let outcome = Outcome::Interrupted(Interruption::Stop);
         let tally = Tally { attempts: job.attempts, interruptions: job.interruptions };
@@ -257,8 +251,8 @@ pub fn begin_anew(
     connection.execute_batch("-- schema_forget_workers\nDELETE FROM worker")?;
     connection.execute(
         "-- schema_new_identity
-         UPDATE meta SET incarnation = ?, device = ?, inode = ?",
-        (draw() as i64, device, inode),
+         UPDATE meta SET incarnation = ?, device = ?, inode = ?, born = ?",
+        (draw() as i64, identity.device, identity.inode, identity.born),
     )?;
     Ok(())
 }

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use queuectl_core::store::StoreError;
 use queuectl_core::time::Timestamp;
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, ErrorCode, ffi};
 use tracing::{error, warn};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, or_full};
 use crate::file::sync_directory_of;
 use crate::keep::damage;
 use crate::open::beside;
@@ -94,9 +94,13 @@ pub fn clear(connection: &Connection, database: &Path) -> Result<(), Failure> {
             ),
         })
     };
-    let busy: i64 = connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-        .map_err(|error| refused(format!("its log cannot be written into it: {error}")))?;
+    let busy: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(|error| {
+            match or_full(error) {
+                full if full.sqlite_error_code() == Some(ErrorCode::DiskFull) => full.into(),
+                error => refused(format!("its log cannot be written into it: {error}")),
+            }
+        })?;
     if busy != 0 {
         return Err(Failure(StoreError::Unavailable {
             what: format!(

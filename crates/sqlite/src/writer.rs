@@ -24,9 +24,9 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::clock::Clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, or_full};
 use crate::home::Home;
-use crate::open::{wait_turn, wait_up_to};
+use crate::open::{leave_log, wait_turn, wait_up_to};
 use crate::readers::look;
 use crate::ring;
 use crate::schema;
@@ -301,6 +301,7 @@ impl Desk {
             point!("store.replied");
             return written_out;
         };
+        let error = or_full(error);
         if !connection.is_autocommit()
             && let Err(error) = connection.execute_batch("ROLLBACK")
         {
@@ -344,7 +345,8 @@ impl Desk {
             let (all, done): (i64, i64) = (row.get(1)?, row.get(2)?);
             Ok(usize::try_from(all - done).ok())
         };
-        match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], left) {
+        match self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], left).map_err(or_full)
+        {
             Err(error) if is_failed_sync(&error) => Err(mark(self.home.path(), &error, self.clock.now())),
             // A full disk, for example: the next one tries again.
             Err(_) => Ok(None),
@@ -365,6 +367,16 @@ impl Desk {
         let emptied = self.checkpoint_now("TRUNCATE").map(drop);
         self.connection.busy_handler(Some(wait_turn())).map_err(|e| Failure::from(e).0)?;
         emptied
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        // Not asked of those who leave the log to others anyway.
+        let leaves = self.connection.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE).unwrap_or(false);
+        if !leaves && (self.closed.is_some() || self.home.check().is_err()) {
+            leave_log(&self.connection);
+        }
     }
 }
 

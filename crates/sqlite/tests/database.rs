@@ -295,3 +295,115 @@ async fn who_found_work_claims_without_a_look_until_there_is_none() {
     let claim = tokio::time::timeout(Duration::from_secs(10), Turn::of("w").want(1).at(&store)).await;
     claim.expect("it looks again");
 }
+
+/// `<database><suffix>`.
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    PathBuf::from(format!("{}{suffix}", path.display()))
+}
+
+fn told(error: &StoreError, words: &str) {
+    assert!(error.to_string().contains(words), "{error}");
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_is_not_written_over() {
+    let (dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    let aside = dir.path().join("aside.db");
+    std::fs::rename(&path, &aside).expect("renamed");
+    let log = std::fs::read(with(&path, "-wal")).expect("there");
+    let link = dir.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).expect("a link");
+    for name in [&path, &link] {
+        for access in [Access::CreateOrMigrate, Access::CreateHere, Access::ReadOnlyIfExists] {
+            told(&refusal(name, access).await, "is missing, and its log is there");
+        }
+    }
+    assert!(!path.exists());
+    assert_eq!(std::fs::read(with(&path, "-wal")).expect("there"), log);
+    std::fs::rename(&aside, &path).expect("put back");
+    assert!(open(&path).await.get(&id("a")).await.expect("it works").is_some());
+}
+
+#[tokio::test]
+async fn the_file_alone_has_the_schema_from_the_first() {
+    let (dir, path) = place();
+    let _store = open(&path).await;
+    let copy = dir.path().join("copy.db");
+    std::fs::copy(&path, &copy).expect("copied");
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'job', 'counts')";
+    let raw = Connection::open(&copy).expect("it opens");
+    assert_eq!(raw.query_row(tables, [], |row| row.get::<_, i64>(0)).expect("readable"), 3);
+}
+
+#[tokio::test]
+async fn links_that_lead_in_a_circle_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    std::os::unix::fs::symlink(&one, &other).expect("a link");
+    std::os::unix::fs::symlink(&other, &one).expect("a link");
+    for access in [Access::CreateHere, Access::ReadOnlyIfExists] {
+        told(&refusal(&one, access).await, "cannot look at");
+    }
+}
+
+#[tokio::test]
+async fn a_second_name_is_refused_for_reading_too_and_leaves_no_log() {
+    let (dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    let second = dir.path().join("second.db");
+    std::fs::hard_link(&path, &second).expect("linked");
+    for access in [Access::CreateHere, Access::ReadOnlyIfExists] {
+        told(&refusal(&second, access).await, "has 2 names");
+    }
+    assert!(!with(&second, "-wal").exists() && !with(&second, "-shm").exists());
+}
+
+/// Whoever comes then would make another, and share nothing with those who have the old one.
+#[tokio::test]
+async fn a_log_that_is_deleted_under_a_store_ends_its_use_and_the_next_log_is_left_alone() {
+    for suffix in ["-wal", "-shm"] {
+        let (_dir, path) = place();
+        let store = open(&path).await;
+        insert(&store, [job("a")]).await;
+        std::fs::remove_file(with(&path, suffix)).expect("it was there");
+        let closed = |error: StoreError| assert!(matches!(error, StoreError::Closed { .. }), "{error}");
+        closed(store.exchange(Turn::of("w").request()).await.expect_err("an idle worker sees it"));
+        closed(store.insert(vec![job("b")]).await.expect_err("a writer sees it"));
+        std::fs::write(with(&path, suffix), "another's").expect("written");
+        closed(store.counts().await.expect_err("it is not the same"));
+        drop(store);
+        // The writer's thread ends by itself.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let left = std::fs::read(with(&path, suffix)).expect("it is still there");
+        assert_eq!(left, b"another's", "{suffix}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_in_the_place_of_the_original_is_told_by_its_birth() {
+    let (dir, path) = place();
+    let store = open(&path).await;
+    insert(&store, [job("a")]).await;
+    let first = Turn::of("w").want(1).at(&store).await.claims;
+    drop(store);
+    let raw = Connection::open(&path).expect("there");
+    let (birth, inode): (i64, i64) = raw
+        .query_row("SELECT born, inode FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("readable");
+    let found = std::fs::metadata(&path).expect("there");
+    let Ok(made) = found.created() else {
+        eprintln!("skipped: this file system does not say when a file was made");
+        return;
+    };
+    let made = made.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
+    assert_eq!((birth, inode), (made, found.ino() as i64));
+    // As if the file had been made anew and been given the same inode.
+    raw.execute_batch("UPDATE meta SET born = born - 1").expect("written");
+    drop(raw);
+    let again = Turn::of("w").want(1).at(&open(&path).await).await.claims;
+    assert_ne!(again[0].token.incarnation, first[0].token.incarnation);
+    drop(dir);
+}

@@ -8,6 +8,8 @@ CREATE TABLE meta (
   incarnation      INTEGER NOT NULL,
   device           INTEGER NOT NULL,
   inode            INTEGER NOT NULL,
+  -- When the file was made, in nanoseconds; 0 where the file system does not say.
+  born             INTEGER NOT NULL,
   claim_counter    INTEGER NOT NULL,
   settings_version INTEGER NOT NULL
 ) STRICT;

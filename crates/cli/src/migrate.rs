@@ -4,7 +4,7 @@ use clap::Args;
 use queuectl::core::store::WorkerRow;
 
 use crate::exit::{Exit, Failure, Outcome};
-use crate::place::Place;
+use crate::place::{Place, network};
 use crate::terminal::{complain, print_line};
 
 /// Bring the database's schema up to date
@@ -31,7 +31,7 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     }
     if arguments.plan {
         print_line(&format!("From schema {from} to {to}"))?;
-        for worker in queuectl::in_the_way(&place.path).await? {
+        for worker in queuectl::in_the_way(&place.path, network()).await? {
             print_line(&format!("In the way: {}", named(&worker)))?;
         }
         return Ok(Exit::Done);

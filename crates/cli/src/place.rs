@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use queuectl::core::store::{StoreError, WorkerRow};
-use queuectl::{Access, Client, Enqueuer, Newest};
+use queuectl::{Access, Client, Enqueuer, Network, Newest};
 
 use crate::exit::{Exit, Failure};
 use crate::terminal::name_store;
@@ -57,7 +57,7 @@ impl Place {
     }
 
     async fn open_as(&self, access: Access) -> Result<Client, Failure> {
-        let opened = Client::open(&self.path, access).await.map_err(unusable)?;
+        let opened = Client::open_with_network(&self.path, access, network()).await.map_err(unusable)?;
         opened.ok_or_else(|| self.vanished())
     }
 
@@ -68,13 +68,14 @@ impl Place {
 
     /// The store, made if there is none, with the newest schema unless an older worker lives in it: those come too.
     pub async fn open_newest(&self) -> Result<(Client, Vec<WorkerRow>), Failure> {
-        let Newest { client, in_the_way } = Client::open_newest(&self.path).await.map_err(unusable)?;
+        let Newest { client, in_the_way } =
+            Client::open_newest(&self.path, network()).await.map_err(unusable)?;
         Ok((client.ok_or_else(|| self.vanished())?, in_the_way))
     }
 
     /// The store, if there is one.
     pub async fn open_existing(&self) -> Result<Option<Client>, Failure> {
-        Client::open(&self.path, Access::Read).await.map_err(unusable)
+        Client::open_with_network(&self.path, Access::Read, network()).await.map_err(unusable)
     }
 
     /// How people see it.
@@ -83,10 +84,16 @@ impl Place {
     }
 }
 
+/// `QUEUECTL_ALLOW_NETWORK_FS=1` takes the risk.
+pub fn network() -> Network {
+    let allowed = variable("QUEUECTL_ALLOW_NETWORK_FS").is_some_and(|value| value == "1");
+    if allowed { Network::Allowed } else { Network::Refused }
+}
+
 /// A store that cannot be opened, and the way out where its message names none.
 fn unusable(error: StoreError) -> Failure {
     let failure = Failure::from(error);
-    if failure.hint.is_some() || failure.message.contains("--db") {
+    if failure.hint.is_some() || ["--db", "try again"].iter().any(|way| failure.message.contains(way)) {
         return failure;
     }
     failure.hint("--db FILE or QUEUECTL_DB names another database")

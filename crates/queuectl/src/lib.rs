@@ -36,8 +36,8 @@ pub use client::{
 };
 pub use error::{EnqueueError, Error};
 pub use open::{
-    Access, BackupReport, Examination, Progress, RestoreReport, SalvageReport, backup, examine, living, open,
-    restore, salvage, schema_versions,
+    Access, BackupReport, Examination, Network, Progress, RestoreReport, SalvageReport, backup, examine,
+    living, open, restore, salvage, schema_versions,
 };
 pub use queuectl_core as core;
 pub use queuectl_exec::protocol::OnCrash;

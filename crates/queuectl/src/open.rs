@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use queuectl_core::store::{Store, StoreError, StoreResult};
 use queuectl_exec::rundir::{self, Kind};
+pub use queuectl_sqlite::Network;
 pub use queuectl_sqlite::keep::{BackupReport, Examination, Progress, RestoreReport};
 pub use queuectl_sqlite::salvage::SalvageReport;
 use queuectl_sqlite::{OpenOptions, SqliteStore, keep};
@@ -23,7 +24,7 @@ pub enum Access {
 }
 
 /// Opens the store of a database file.
-pub async fn open(path: &Path, access: Access) -> StoreResult<Option<Arc<dyn Store>>> {
+pub async fn open(path: &Path, access: Access, network: Network) -> StoreResult<Option<Arc<dyn Store>>> {
     let options = OpenOptions {
         path: path.to_owned(),
         access: match access {
@@ -33,7 +34,7 @@ pub async fn open(path: &Path, access: Access) -> StoreResult<Option<Arc<dyn Sto
             Access::Read => queuectl_sqlite::Access::ReadOnlyIfExists,
         },
     };
-    Ok(SqliteStore::open(options).await?.map(|store| Arc::new(store) as Arc<dyn Store>))
+    Ok(SqliteStore::open_with_network(options, network).await?.map(|store| Arc::new(store) as Arc<dyn Store>))
 }
 
 /// Copies a store that may be in use, with its outputs, into a directory that must be new or empty. The copy has its name only once it is whole and on disk, and belongs to nobody.

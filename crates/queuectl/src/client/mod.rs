@@ -41,7 +41,7 @@ pub use upgrade::{Newest, VERSION, in_the_way};
 pub use wait::{Ended, Waiter};
 pub use workers::StopWait;
 
-use crate::open::{Access, open};
+use crate::open::{Access, Network, open};
 
 /// A handle to one queue. Cheap to clone; all clones share the store's connections.
 #[derive(Clone)]
@@ -53,7 +53,16 @@ pub struct Client {
 impl Client {
     /// Opens the queue in a database file; `None` if [`Access::Read`] finds no file.
     pub async fn open(path: &Path, access: Access) -> StoreResult<Option<Client>> {
-        Ok(open(path, access).await?.map(Client::on))
+        Client::open_with_network(path, access, Network::Refused).await
+    }
+
+    /// The same, and also on a network file system if that is allowed.
+    pub async fn open_with_network(
+        path: &Path,
+        access: Access,
+        network: Network,
+    ) -> StoreResult<Option<Client>> {
+        Ok(open(path, access, network).await?.map(Client::on))
     }
 
     /// A client on a store that is open already.

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test with real processes lives in real time")]
 
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -177,6 +177,123 @@ fn an_idle_worker_whose_database_is_deleted_says_so_and_ends() {
     assert_eq!(stage.await_worker(worker), Some(5), "{}", stage.log());
     assert!(stage.log().contains("was deleted or renamed while it was in use"), "{}", stage.log());
     assert!(!stage.database.exists(), "it makes nothing in its place");
+}
+
+#[test]
+fn a_log_whose_database_was_moved_away_is_written_over_by_nobody() {
+    let stage = Stage::new();
+    stage.run(&["init"]);
+    stage.run(&["backup", "kept"]);
+    stage.enqueue("a", "true");
+    let (aside, log) = (stage.path("aside.db"), stage.path("queue.db-wal"));
+    std::fs::rename(&stage.database, &aside).expect("moved");
+    let before = std::fs::read(&log).expect("there");
+    let verbs: [&[&str]; 6] = [
+        &["enqueue", "-c", "true"],
+        &["list"],
+        &["status"],
+        &["worker", "start", "--drain"],
+        &["migrate"],
+        &["restore", "kept", "--force"],
+    ];
+    for verb in verbs {
+        let output = stage.output(verb);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(5) && said.contains("its log is there"), "{verb:?}: {said}");
+    }
+    let doctor = stage.output(&["doctor"]);
+    let said = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.status.code() == Some(1) && said.contains("its log is there"), "{said}");
+    assert!(!stage.database.exists() && std::fs::read(&log).expect("there") == before);
+    std::fs::rename(&aside, &stage.database).expect("put back");
+    assert_eq!(stage.run(&["list", "--quiet"]), "a\n");
+}
+
+#[test]
+fn an_idle_worker_whose_log_is_deleted_ends_and_leaves_the_next_one_alone() {
+    for name in ["queue.db-wal", "queue.db-shm"] {
+        let mut stage = Stage::new();
+        stage.enqueue("a", "true");
+        let worker = stage.start_worker(&[]);
+        stage.until_state("a", "completed");
+        std::fs::remove_file(stage.path(name)).expect("deleted");
+        assert_eq!(stage.await_worker(worker), Some(5), "{}", stage.log());
+        assert!(stage.log().contains(&format!("{name} was ")), "{}", stage.log());
+    }
+}
+
+#[test]
+fn a_database_that_is_mounted_by_itself_is_refused() {
+    let stage = Stage::new();
+    stage.enqueue("a", "true");
+    std::fs::create_dir(stage.path("inside")).expect("made");
+    std::fs::write(stage.path("inside/queue.db"), "").expect("made");
+    let script = "mount --bind queue.db inside/queue.db || exit 99\n\
+                  for verb in list 'enqueue -c true'; do \"$0\" --db inside/queue.db $verb; echo code $?; done; ls inside";
+    let Some(said) = in_own_mounts(&stage, script) else { return };
+    assert_eq!(said.matches("code 5").count(), 2, "{said}");
+    assert_eq!(said.matches("is mounted by itself").count(), 2, "{said}");
+    assert!(!said.contains("queue.db-wal"), "{said}");
+}
+
+#[test]
+fn a_used_up_quota_is_a_full_disk() {
+    if !can_inject() {
+        return;
+    }
+    let stage = Stage::new();
+    stage.enqueue("a", "true");
+    let enqueue = stage.command(&["enqueue", "--id", "b", "-c", "true"]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o"]).arg(stage.path("trace"));
+    traced.arg("-P").arg(stage.path("queue.db-wal"));
+    traced.args(["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EDQUOT"]);
+    traced.arg(enqueue.get_program()).args(enqueue.get_args()).env("QUEUECTL_DB", &stage.database);
+    let output = traced.output().expect("strace was there");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(5) && said.contains("the disk is full"), "{said}");
+    assert!(!stage.path("queue.db.suspect").exists());
+    // A suspect database that cannot be written out for want of room is not called damaged.
+    std::fs::write(stage.path("queue.db.suspect"), "then").expect("marked");
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o"]).arg(stage.path("trace")).arg("-P").arg(&stage.database);
+    traced.args(["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC"]);
+    traced.arg(enqueue.get_program()).args(enqueue.get_args()).env("QUEUECTL_DB", &stage.database);
+    let output = traced.output().expect("strace was there");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(5) && said.contains("the disk is full"), "{said}");
+    assert!(!said.contains("restore"), "{said}");
+}
+
+#[test]
+fn a_keeper_of_another_machine_keeps_workers_away() {
+    let stage = Stage::new();
+    stage.enqueue("a", "true");
+    let run_dir = stage.path("queue.db.run");
+    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&run_dir).expect("made");
+    let lock = std::fs::File::create(run_dir.join("keeper-k1-0badb007.lock")).expect("made");
+    lock.lock().expect("held");
+    let output = stage.output(&["worker", "start", "--drain"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(5) && said.contains("another machine uses this store"), "{said}");
+    assert_eq!(stage.state("a"), "pending");
+    drop(lock);
+    stage.run(&["worker", "start", "--drain"]);
+    assert_eq!(stage.state("a"), "completed");
+}
+
+#[test]
+fn a_full_disk_with_no_room_for_the_index_is_called_so() {
+    let stage = Stage::new();
+    std::fs::create_dir(stage.path("small")).expect("made");
+    let script = "mount -t tmpfs -o size=1m tmpfs small || exit 99\n\
+                  export QUEUECTL_DB=$PWD/small/q.db; \"$0\" enqueue -c true >/dev/null 2>&1 || exit 98\n\
+                  rm small/q.db-shm; cat /dev/zero > small/fill 2>/dev/null\n\
+                  for verb in list status; do \"$0\" $verb; echo code $?; done";
+    let Some(said) = in_own_mounts(&stage, script) else { return };
+    assert_eq!(said.matches("code 5").count(), 2, "{said}");
+    assert_eq!(said.matches("the disk is full").count(), 2, "{said}");
+    assert!(!said.contains("--db"), "{said}");
 }
 
 #[test]

@@ -105,6 +105,12 @@ pub fn boot_mark() -> String {
     boot_id().chars().filter(char::is_ascii_alphanumeric).take(8).collect()
 }
 
+/// Whether a keeper's id bears the mark of another boot than this one.
+pub fn is_of_another_boot(keeper: &str) -> bool {
+    let ours = boot_mark();
+    keeper.rsplit_once('-').is_some_and(|(_, mark)| mark.len() == ours.len() && mark != ours)
+}
+
 impl Launcher {
     /// Starts a keeper and waits for its first word.
     async fn launch(&self, id: String) -> Result<Start, Error> {

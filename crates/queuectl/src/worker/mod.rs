@@ -21,12 +21,13 @@ mod step;
 mod turn;
 mod ward;
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use queuectl_core::id::JobId;
 use queuectl_core::job::KIND_COMMAND;
 use queuectl_core::queue::QueueName;
-use queuectl_core::store::{StopMode, Take, Topic, WorkerRow};
+use queuectl_core::store::{StopMode, StoreError, Take, Topic, WorkerRow};
 use queuectl_core::time::Timestamp;
 use queuectl_exec::protocol::OnCrash;
 use queuectl_exec::rundir::{self, HeldLock, Kind};
@@ -36,7 +37,7 @@ use tracing::warn;
 pub use self::foster::{Household, adopt_orphans};
 use self::handlers::Handlers;
 pub use self::handlers::{Handled, Task};
-use self::link::{Launcher, Runner};
+use self::link::{Launcher, Runner, is_of_another_boot};
 pub use self::recovery::Recovery;
 pub use self::signs::{Sign, Signs};
 use self::start::Surroundings;
@@ -119,6 +120,7 @@ impl Worker {
         let run_dir = client.place().run_dir;
         let file = |doing, source| Error::File { doing, path: run_dir.clone(), source };
         rundir::create_run_dir(&run_dir).map_err(|e| file("use the run directory", e))?;
+        refuse_other_machine(&run_dir).map_err(|e| file("look through", e))??;
         let id = format!("w{}", client.next_id());
         let lock = rundir::lock(&run_dir, Kind::Worker, &id).map_err(|e| file("make a lock in", e))?;
         let row = WorkerRow {
@@ -240,4 +242,23 @@ impl Worker {
         }
         result
     }
+}
+
+/// Refuses a run directory in which a keeper of another boot holds its lock: locks end with their machine, so it lives on
+/// another one, which shares the store. What is told by locks, and who may write the log, is told on one machine only.
+fn refuse_other_machine(run_dir: &Path) -> io::Result<Result<(), StoreError>> {
+    for entry in rundir::list(run_dir)?.into_iter().filter(|entry| entry.kind == Kind::Keeper) {
+        if is_of_another_boot(&entry.id) && rundir::is_alive(run_dir, entry.kind, &entry.id)? {
+            return Ok(Err(StoreError::Unavailable {
+                what: format!(
+                    "keeper {} lives in {} and belongs to another boot: another machine uses this store, and a store is \
+                     for one; end its workers there, or name another database with --db",
+                    entry.id,
+                    run_dir.display()
+                ),
+                source: None,
+            }));
+        }
+    }
+    Ok(Ok(()))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::crew;
 use crate::figures;
 use crate::procs;
 
@@ -73,7 +74,9 @@ pub fn inside(what: &str, seed: u64) -> Result<String, String> {
         "R22" => figures::migration::inside(),
         other => return Err(format!("{other} plays no trials apart")),
     };
+    let panics = crew::panics().len();
     Ok(match told {
+        Ok(_) if panics > 0 => format!("wrong {panics} panics"),
         Ok(text) => format!("well {text}."),
         Err(why) => format!("wrong {why}"),
     })

@@ -1,5 +1,7 @@
 //! A figure: what is promised, how it is tried, and what came of it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::figures;
 
 /// How much is tried.
@@ -34,7 +36,38 @@ pub struct Outcome {
     pub trials: u64,
     /// In a few words, with its unit.
     pub result: String,
-    pub passed: bool,
+    pub verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Pass,
+    /// Nothing was wrong, but its time was past the target.
+    Late,
+    /// This machine does not let us try, or not all of it; the result says why.
+    Skip,
+    Fail,
+}
+
+impl Verdict {
+    pub fn of(right: bool) -> Verdict {
+        if right { Verdict::Pass } else { Verdict::Fail }
+    }
+
+    /// The same, for a figure that has a time to keep as well.
+    pub fn in_time(right: bool, in_time: bool) -> Verdict {
+        if right && !in_time { Verdict::Late } else { Verdict::of(right) }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Pass => "pass",
+            Verdict::Late => "late",
+            Verdict::Skip => "skip",
+            Verdict::Fail => "FAIL",
+        }
+    }
 }
 
 /// Runs a figure. What broke is told on standard error by the figure itself, trial by trial.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::image::{Image, Unsynced};
 use crate::play::Play;
 use crate::script::{self, Size, Step};
@@ -30,11 +30,12 @@ fn run(plan: &Plan) -> Outcome {
     let script = script::write(&mut Dice::new(seed, "R13 script", 0), SIZE);
     let calls = match Voyage::record(&script) {
         Ok(voyage) => voyage.session.calls(),
-        Err(why) => return Outcome { trials: 0, result: format!("without any fault: {why}"), passed: false },
+        Err(why) => {
+            return Outcome { trials: 0, result: format!("without any fault: {why}"), verdict: Verdict::Fail };
+        }
     };
     let all = calls * MODES.len() as u64;
     let trials = plan.trials.unwrap_or(all).min(all);
-    crew::panics();
     let results = crew::each(trials, |trial| {
         let mut dice = Dice::new(seed, "R13", trial);
         let trap = trap(trial, trials, calls, &mut dice);
@@ -48,17 +49,15 @@ fn run(plan: &Plan) -> Outcome {
         kinds.extend(failed);
         failures.extend(result.err());
     }
-    let panics = crew::panics();
     crew::report("R13", seed, &failures);
     Outcome {
         trials,
         result: format!(
-            "{} of {trials} wrong, {} panics; {} kinds of call refused, among {calls} calls",
+            "{} of {trials} wrong; {} kinds of call refused, among {calls} calls",
             failures.len(),
-            panics.len(),
             kinds.len()
         ),
-        passed: failures.is_empty() && panics.is_empty() && kinds.contains(&Call::Sync),
+        verdict: Verdict::of(failures.is_empty() && kinds.contains(&Call::Sync)),
     }
 }
 

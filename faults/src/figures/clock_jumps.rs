@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::procs;
 
 pub const FIGURE: Figure = Figure {
@@ -48,7 +48,7 @@ fn run(plan: &Plan) -> Outcome {
     Outcome {
         trials,
         result: format!("{} of {trials} wrong; {jobs} jobs", failures.len()),
-        passed: failures.is_empty(),
+        verdict: Verdict::of(failures.is_empty()),
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::crash_day::{ACKNOWLEDGED, Blow, Day, Fate};
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::house;
 
 pub const FIGURE: Figure = Figure {
@@ -40,7 +40,7 @@ fn run(plan: &Plan) -> Outcome {
     let found = house::with_points().and_then(|program| Ok((rehearse(&program, seed)?, program)));
     let (reached, program) = match found {
         Ok(found) => found,
-        Err(result) => return Outcome { trials: 0, result, passed: false },
+        Err(result) => return Outcome { trials: 0, result, verdict: Verdict::Fail },
     };
     let count = trials.div_ceil(ACKNOWLEDGED);
     let days = crew::each_of(DAYS_AT_ONCE, count, |number| {
@@ -64,7 +64,7 @@ fn run(plan: &Plan) -> Outcome {
             deaths.len(),
             places.len()
         ),
-        passed: failures.is_empty(),
+        verdict: Verdict::of(failures.is_empty()),
     }
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::apart::{self, Own};
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::procs;
 use crate::scene::Scene;
 
@@ -71,7 +71,7 @@ fn run(plan: &Plan) -> Outcome {
             half.as_millis(),
             most.as_millis()
         ),
-        passed: failures.is_empty(),
+        verdict: Verdict::in_time(failures.is_empty(), most <= ENQUEUE_MAX),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::play::{WORKER, open};
 
 pub const FIGURE: Figure = Figure {
@@ -41,10 +41,13 @@ fn run(plan: &Plan) -> Outcome {
     let whole = match Whole::make(&mut Dice::new(seed, "R14 jobs", 0)) {
         Ok(whole) => whole,
         Err(why) => {
-            return Outcome { trials: 0, result: format!("without any damage: {why}"), passed: false };
+            return Outcome {
+                trials: 0,
+                result: format!("without any damage: {why}"),
+                verdict: Verdict::Fail,
+            };
         }
     };
-    crew::panics();
     let found = crew::each(trials, |trial| {
         let mut dice = Dice::new(seed, "R14", trial);
         let (damage, bytes) = damage(&whole.bytes, &mut dice);
@@ -61,21 +64,19 @@ fn run(plan: &Plan) -> Outcome {
             Err(why) => failures.push(format!("trial {trial}, {damage}: {why}")),
         }
     }
-    let panics = crew::panics();
     crew::report("R14", seed, &failures);
     Outcome {
         trials,
         result: format!(
-            "{} altered commands of {} claimed, {} files discarded, {} panics; {} claimed with another environment, \
+            "{} altered commands of {} claimed, {} files discarded; {} claimed with another environment, \
              directory, input or option; {} databases refused a call",
             sum.altered.len(),
             sum.claimed,
             sum.discarded,
-            panics.len(),
             sum.beside,
             sum.refused
         ),
-        passed: failures.is_empty() && panics.is_empty() && sum.discarded == 0 && sum.claimed > 0,
+        verdict: Verdict::of(failures.is_empty() && sum.discarded == 0 && sum.claimed > 0),
     }
 }
 

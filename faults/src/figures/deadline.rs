@@ -6,7 +6,7 @@ use queuectl_exec::protocol::{End, OnCrash};
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::kept::Kept;
 use crate::procs;
 
@@ -54,7 +54,7 @@ fn run(plan: &Plan) -> Outcome {
             most.as_millis(),
             failures.len()
         ),
-        passed: failures.is_empty(),
+        verdict: Verdict::in_time(failures.is_empty(), most <= LATE_MAX),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::apart::{self, Own};
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::procs;
 use crate::scene::Scene;
 
@@ -34,8 +34,8 @@ fn run(plan: &Plan) -> Outcome {
     if !apart::can_have(Own::Mounts) {
         return Outcome {
             trials: 0,
-            result: "skipped: nothing may be mounted here".to_owned(),
-            passed: true,
+            result: "nothing may be mounted here".to_owned(),
+            verdict: Verdict::Skip,
         };
     }
     let results = crew::each(trials, |trial| {
@@ -54,6 +54,9 @@ fn run(plan: &Plan) -> Outcome {
     if slowest > RESUME_MAX * SLACK {
         failures.push(format!("it took {slowest:?} to go on"));
     }
+    if refused == 0 {
+        failures.push("no disk was ever full".to_owned());
+    }
     crew::report("R12", seed, &failures);
     Outcome {
         trials,
@@ -62,7 +65,7 @@ fn run(plan: &Plan) -> Outcome {
             failures.len(),
             slowest.as_secs_f64()
         ),
-        passed: failures.is_empty(),
+        verdict: Verdict::in_time(failures.is_empty(), slowest <= RESUME_MAX),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::house::{self, House, keepers, note, until};
 use crate::snapshot::faults_in;
 
@@ -34,7 +34,7 @@ fn run(plan: &Plan) -> Outcome {
     let (seed, kills) = (plan.seed, plan.trials.unwrap_or_default());
     let program = match house::ordinary() {
         Ok(program) => program,
-        Err(result) => return Outcome { trials: 0, result, passed: false },
+        Err(result) => return Outcome { trials: 0, result, verdict: Verdict::Fail },
     };
     let houses = crew::each_of(HOUSES_AT_ONCE, kills.div_ceil(KILLS_PER_HOUSE), |number| {
         let mut dice = Dice::new(seed, "R3", number);
@@ -51,7 +51,7 @@ fn run(plan: &Plan) -> Outcome {
     Outcome {
         trials: done,
         result: format!("{} houses of {} wrong; {jobs} jobs ended once each", failures.len(), houses.len()),
-        passed: failures.is_empty(),
+        verdict: Verdict::of(failures.is_empty()),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::figures::call_errors::{History, SIZE, is_sum};
 use crate::image::{Image, Unsynced};
 use crate::play::Play;
@@ -26,7 +26,9 @@ fn run(plan: &Plan) -> Outcome {
     let script = script::write(&mut Dice::new(seed, "R13 script", 0), SIZE);
     let syncs: Vec<u64> = match Voyage::record(&script) {
         Ok(voyage) => voyage.session.calls_of(Call::Sync),
-        Err(why) => return Outcome { trials: 0, result: format!("without any fault: {why}"), passed: false },
+        Err(why) => {
+            return Outcome { trials: 0, result: format!("without any fault: {why}"), verdict: Verdict::Fail };
+        }
     };
     let results = crew::each(trials, |trial| {
         let mut dice = Dice::new(seed, "F46", trial);
@@ -43,7 +45,7 @@ fn run(plan: &Plan) -> Outcome {
             failures.len(),
             syncs.len()
         ),
-        passed: failures.is_empty(),
+        verdict: Verdict::of(failures.is_empty()),
     }
 }
 

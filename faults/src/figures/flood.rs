@@ -3,7 +3,7 @@
 use queuectl_core::limits::OUTPUT_BYTES_DEFAULT;
 
 use crate::crew;
-use crate::figure::{Figure, Outcome, Plan, Profile};
+use crate::figure::{Figure, Outcome, Plan, Profile, Verdict};
 use crate::procs;
 use crate::scene::Scene;
 
@@ -33,7 +33,7 @@ fn run(plan: &Plan) -> Outcome {
         Err(why) => ("it broke off".to_owned(), vec![why]),
     };
     crew::report("R11", plan.seed, &failures);
-    Outcome { trials: SOURCES.len() as u64, result, passed: failures.is_empty() }
+    Outcome { trials: SOURCES.len() as u64, result, verdict: Verdict::of(failures.is_empty()) }
 }
 
 /// By how many MiB both grew, and what was wrong.

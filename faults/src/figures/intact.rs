@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::house::{self, ADOPTED, House, note, until};
 
 pub const FIGURE: Figure = Figure {
@@ -41,7 +41,7 @@ fn run(plan: &Plan) -> Outcome {
     let (seed, trials) = (plan.seed, plan.trials.unwrap_or_default());
     let program = match house::ordinary() {
         Ok(program) => program,
-        Err(result) => return Outcome { trials: 0, result, passed: false },
+        Err(result) => return Outcome { trials: 0, result, verdict: Verdict::Fail },
     };
     let houses = crew::each_of(HOUSES_AT_ONCE, trials.div_ceil(JOBS_PER_HOUSE), |number| {
         let jobs = JOBS_PER_HOUSE.min(trials - number * JOBS_PER_HOUSE);
@@ -56,7 +56,7 @@ fn run(plan: &Plan) -> Outcome {
     Outcome {
         trials,
         result: format!("{intact} of {trials} intact"),
-        passed: failures.is_empty() && intact == trials,
+        verdict: Verdict::of(failures.is_empty() && intact == trials),
     }
 }
 

@@ -5,7 +5,7 @@ use queuectl_exec::protocol::{OnCrash, Request, StopReason};
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::kept::Kept;
 use crate::procs;
 
@@ -69,7 +69,7 @@ fn run(plan: &Plan) -> Outcome {
             failures.len(),
             trials * AT_ONCE
         ),
-        passed: failures.is_empty(),
+        verdict: Verdict::of(failures.is_empty()),
     }
 }
 

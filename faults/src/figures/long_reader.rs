@@ -9,7 +9,7 @@ use queuectl_core::limits::LOG_ALARM_BYTES;
 use rusqlite::Connection;
 
 use crate::crew;
-use crate::figure::{Figure, Outcome, Plan, Profile};
+use crate::figure::{Figure, Outcome, Plan, Profile, Verdict};
 use crate::procs;
 use crate::scene::Scene;
 
@@ -37,10 +37,11 @@ const HELD_BYTES: u64 = LOG_ALARM_BYTES + 16 * 1024 * 1024;
 
 fn run(plan: &Plan) -> Outcome {
     let long = plan.profile == Profile::Long;
-    let (result, failures) = match hold(long) {
+    let (result, in_time, failures) = match hold(long) {
         Ok(times) => {
-            let late = [("the alarm came", times.alarm), ("the log was emptied", times.emptied)];
-            let late = late.iter().filter(|(_, took)| *took > TARGET * SLACK);
+            let both = [("the alarm came", times.alarm), ("the log was emptied", times.emptied)];
+            let in_time = both.iter().all(|(_, took)| *took <= TARGET);
+            let late = both.iter().filter(|(_, took)| *took > TARGET * SLACK);
             let failures = late.map(|(what, took)| format!("{what} after {took:?}")).collect();
             let text = format!(
                 "alarm after {:.1} s, emptied after {:.1} s; {} jobs enqueued, the log had {} MiB",
@@ -49,12 +50,12 @@ fn run(plan: &Plan) -> Outcome {
                 times.jobs,
                 times.log_mib
             );
-            (text, failures)
+            (text, in_time, failures)
         }
-        Err(why) => ("it broke off".to_owned(), vec![why]),
+        Err(why) => ("it broke off".to_owned(), false, vec![why]),
     };
     crew::report("R15", plan.seed, &failures);
-    Outcome { trials: 1, result, passed: failures.is_empty() }
+    Outcome { trials: 1, result, verdict: Verdict::in_time(failures.is_empty(), in_time) }
 }
 
 struct Times {

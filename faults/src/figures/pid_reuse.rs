@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use crate::apart::{self, Own, await_free};
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::kept::{ID, Kept};
 use crate::procs;
 use crate::scene::Scene;
@@ -47,7 +47,11 @@ fn run(plan: &Plan) -> Outcome {
     Outcome {
         trials,
         result: format!("{} of {trials} wrong{how}", failures.len()),
-        passed: failures.is_empty(),
+        verdict: if failures.is_empty() && !forced {
+            Verdict::Skip
+        } else {
+            Verdict::of(failures.is_empty())
+        },
     }
 }
 

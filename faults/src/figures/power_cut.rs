@@ -14,7 +14,7 @@ use queuectl_testing::given::{self, Turn};
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan, Profile};
+use crate::figure::{Figure, Outcome, Plan, Profile, Verdict};
 use crate::image::{Image, Unsynced};
 use crate::play::{WORKER, open};
 use crate::script::{self, Size};
@@ -61,7 +61,7 @@ fn run(plan: &Plan) -> Outcome {
             "{} images of {trials} wrong; {acknowledged} acknowledged changes looked for",
             failures.len()
         ),
-        passed: failures.is_empty() && acknowledged > 0,
+        verdict: Verdict::of(failures.is_empty() && acknowledged > 0),
     }
 }
 

@@ -12,7 +12,7 @@ use queuectl_testing::given::{self, Turn, With};
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 
 pub const FIGURE: Figure = Figure {
     name: "R20",
@@ -45,7 +45,7 @@ fn run(plan: &Plan) -> Outcome {
     Outcome {
         trials,
         result: format!("busiest second {worst:.2} times the mean of {SPREAD} s"),
-        passed: failures.is_empty(),
+        verdict: Verdict::of(failures.is_empty()),
     }
 }
 

@@ -7,7 +7,7 @@ use queuectl::simulation::{Life, Mode, Seen, live};
 
 use crate::crew;
 use crate::dice::Dice;
-use crate::figure::{Figure, Outcome, Plan};
+use crate::figure::{Figure, Outcome, Plan, Verdict};
 
 pub const FIGURE: Figure = Figure {
     name: "R23",
@@ -46,7 +46,9 @@ fn run(plan: &Plan) -> Outcome {
             sum(|life| life.jobs),
             sum(|life| life.events),
         ),
-        passed: failures.is_empty() && [adoptions, spoiled, broken, unknown].iter().all(|times| *times > 0),
+        verdict: Verdict::of(
+            failures.is_empty() && [adoptions, spoiled, broken, unknown].iter().all(|times| *times > 0),
+        ),
     }
 }
 
@@ -79,6 +81,6 @@ mod tests {
     #[test]
     fn a_few_lives_are_lived_rightly() {
         let outcome = run(&Plan { profile: Profile::Short, seed: 3, trials: Some(24) });
-        assert!(outcome.passed, "{}", outcome.result);
+        assert_eq!(outcome.verdict, Verdict::Pass, "{}", outcome.result);
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::crew;
-use crate::figure::{Figure, Outcome, Plan, Profile};
+use crate::figure::{Figure, Outcome, Plan, Profile, Verdict};
 use crate::figures::migration;
 use crate::house::{self, ADOPTED, House, note, until};
 use crate::snapshot::witness;
@@ -97,7 +97,7 @@ fn run(plan: &Plan) -> Outcome {
     let seed = plan.seed;
     let both = match Both::find() {
         Ok(both) => both,
-        Err(result) => return Outcome { trials: 0, result, passed: false },
+        Err(result) => return Outcome { trials: 0, result, verdict: Verdict::Fail },
     };
     let (mut images, mut syncs, mut migrated, mut failures) = (0, 0, 0, Vec::new());
     for broken in crew::each(stores(plan.profile), |number| migration::break_off(&both, seed, number)) {
@@ -123,7 +123,7 @@ fn run(plan: &Plan) -> Outcome {
             CASES.len()
         ),
         // Both sides of the commit were met.
-        passed: failures.is_empty() && migrated > 0 && migrated < images,
+        verdict: Verdict::of(failures.is_empty() && migrated > 0 && migrated < images),
     }
 }
 

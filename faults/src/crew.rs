@@ -1,8 +1,12 @@
 //! Trials side by side, and what broke in them.
 
-use std::sync::Mutex;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::procs;
 
 /// Most failures of a figure that are told in full.
 const TOLD_MAX: usize = 20;
@@ -24,7 +28,13 @@ pub fn each_of<T: Send>(threads: usize, count: u64, work: impl Fn(u64) -> T + Sy
                     if number >= count {
                         break;
                     }
+                    running(|trials| {
+                        trials.insert(number);
+                    });
                     let result = work(number);
+                    running(|trials| {
+                        trials.remove(&number);
+                    });
                     done.lock().expect("no panic while it is held").push((number, result));
                 }
             });
@@ -33,6 +43,46 @@ pub fn each_of<T: Send>(threads: usize, count: u64, work: impl Fn(u64) -> T + Sy
     let mut done = done.into_inner().expect("no panic while it is held");
     done.sort_by_key(|(number, _)| *number);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What runs under watch.
+struct Watched {
+    what: String,
+    trials: BTreeSet<u64>,
+    /// When a trial last began or ended.
+    moved: Instant,
+}
+
+static WATCHED: Mutex<Option<Watched>> = Mutex::new(None);
+
+/// No figure of a short profile stands still for so long.
+const STILL_MAX: Duration = Duration::from_secs(600);
+
+/// From now on this figure must not stand still: a trial that hangs is named, and ends the process.
+pub fn watch(figure: &str, seed: u64) {
+    static ONCE: Once = Once::new();
+    let what = format!("{figure}, seed {seed}");
+    let watched = Watched { what, trials: BTreeSet::new(), moved: procs::now() };
+    *WATCHED.lock().expect("no panic while it is held") = Some(watched);
+    ONCE.call_once(|| drop(thread::spawn(end_if_still)));
+}
+
+fn running(change: impl FnOnce(&mut BTreeSet<u64>)) {
+    if let Some(watched) = &mut *WATCHED.lock().expect("no panic while it is held") {
+        change(&mut watched.trials);
+        watched.moved = procs::now();
+    }
+}
+
+fn end_if_still() {
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let watched = WATCHED.lock().expect("no panic while it is held");
+        if let Some(watched) = watched.as_ref().filter(|watched| watched.moved.elapsed() > STILL_MAX) {
+            eprintln!("{}: nothing moves; trials that hang: {:?}", watched.what, watched.trials);
+            std::process::abort();
+        }
+    }
 }
 
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -102,6 +102,9 @@ fn finished_file() -> Result<PathBuf, String> {
 
 fn try_one(figure: &Figure, profile: Profile, seed: u64, commit: &str) -> Line {
     eprintln!("{}, seed {seed}: {}", figure.name, figure.what);
+    if profile == Profile::Short {
+        crew::watch(figure.name, seed);
+    }
     let plan = figure.plan(profile, seed);
     let begin = procs::now();
     let outcome = held_to(&plan, (figure.run)(&plan), crew::panics().len());

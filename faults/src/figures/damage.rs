@@ -9,20 +9,22 @@ use std::path::Path;
 use queuectl_core::command::Command;
 use queuectl_core::job::{JobSpec, NewJob};
 use queuectl_core::store::{Claim, Exchange, ExchangeRequest, Inserted, Jobs};
-use queuectl_sqlite::Access;
+use queuectl_sqlite::{Access, SqliteStore};
 use queuectl_testing::ManualClock;
 use queuectl_testing::given::{self, Turn, With};
 use tokio::runtime::Runtime;
 
+use crate::apart;
 use crate::crew;
 use crate::dice::Dice;
 use crate::figure::{Figure, Outcome, Plan, Verdict};
 use crate::play::{WORKER, open};
+use crate::vfs::Session;
 
 pub const FIGURE: Figure = Figure {
     name: "R14",
     what: "a closed database with flipped bits, zeroed, swapped or overwritten pages, or cut short; then every job is claimed",
-    target: "0 altered commands claimed, 0 files discarded",
+    target: "0 altered jobs claimed, 0 files discarded",
     short: Some(100),
     long: Some(1000),
     run,
@@ -50,14 +52,20 @@ fn run(plan: &Plan) -> Outcome {
     };
     let found = crew::each(trials, |trial| {
         let mut dice = Dice::new(seed, "R14", trial);
-        let (damage, bytes) = damage(&whole.bytes, &mut dice);
+        let (damage, bytes) = loop {
+            let (damage, bytes) = damage(&whole.bytes, &mut dice);
+            if bytes != whole.bytes {
+                break (damage, bytes);
+            }
+        };
         (trial, damage, claim_all(&whole, &bytes))
     });
     let (mut sum, mut failures) = (Found::default(), Vec::new());
     for (trial, damage, found) in found {
         match found {
             Ok(found) => {
-                let told = found.altered.iter().map(|what| format!("trial {trial}, {damage}: {what}"));
+                let told = found.altered.iter().chain(&found.discarded);
+                let told = told.map(|what| format!("trial {trial}, {damage}: {what}"));
                 failures.extend(told);
                 sum.add(found);
             }
@@ -68,15 +76,13 @@ fn run(plan: &Plan) -> Outcome {
     Outcome {
         trials,
         result: format!(
-            "{} altered commands of {} claimed, {} files discarded; {} claimed with another environment, \
-             directory, input or option; {} databases refused a call",
+            "{} altered jobs of {} claimed, {} files discarded; {} databases refused a call",
             sum.altered.len(),
             sum.claimed,
-            sum.discarded,
-            sum.beside,
+            sum.discarded.len(),
             sum.refused
         ),
-        verdict: Verdict::of(failures.is_empty() && sum.discarded == 0 && sum.claimed > 0),
+        verdict: Verdict::of(failures.is_empty() && sum.claimed > 0),
     }
 }
 
@@ -84,19 +90,17 @@ fn run(plan: &Plan) -> Outcome {
 struct Found {
     claimed: u64,
     altered: Vec<String>,
-    /// Claimed with the right command, and something else of the job another.
-    beside: u64,
     refused: u64,
-    discarded: u64,
+    /// How.
+    discarded: Vec<String>,
 }
 
 impl Found {
     fn add(&mut self, other: Found) {
         self.claimed += other.claimed;
         self.altered.extend(other.altered);
-        self.beside += other.beside;
         self.refused += other.refused;
-        self.discarded += other.discarded;
+        self.discarded.extend(other.discarded);
     }
 }
 
@@ -206,24 +210,40 @@ fn damage(whole: &[u8], dice: &mut Dice) -> (String, Vec<u8>) {
 
 /// Opens a damaged database as a worker does, and claims whatever it gives.
 fn claim_all(whole: &Whole, bytes: &[u8]) -> Result<Found, String> {
-    let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let database = dir.path().join("queue.db");
+    let (_dir, place) = apart::stage()?;
+    let session = Session::begin(&place, None);
+    let database = place.join("queue.db");
     fs::write(&database, bytes).map_err(|e| e.to_string())?;
     let before = fs::metadata(&database).map_err(|e| e.to_string())?;
     let mut found = Found::default();
-    runtime()?.block_on(claims(whole, &database, &mut found));
-    let kept =
-        fs::metadata(&database).is_ok_and(|after| (after.dev(), after.ino()) == (before.dev(), before.ino()));
-    found.discarded = u64::from(!kept);
+    let runtime = runtime()?;
+    let opened = runtime
+        .block_on(open(database.clone(), Access::CreateOrMigrate, ManualClock::default()))
+        .ok()
+        .flatten();
+    let refused = opened.is_none();
+    found.refused = u64::from(refused);
+    if let Some(store) = opened {
+        runtime.block_on(claims(whole, store, &mut found));
+    }
+    if !session.wait_closed() {
+        return Err("its files stay open".to_owned());
+    }
+    let there =
+        fs::metadata(&database).is_ok_and(|now| (now.dev(), now.ino()) == (before.dev(), before.ino()));
+    let after = fs::read(&database).unwrap_or_default();
+    found.discarded.extend(if !there {
+        Some("another file lies in its place".to_owned())
+    } else if refused && after != bytes {
+        Some("it was refused, and was written to".to_owned())
+    } else {
+        let shrunk = after.len() < bytes.len();
+        shrunk.then(|| format!("of {} bytes {} are left", bytes.len(), after.len()))
+    });
     Ok(found)
 }
 
-async fn claims(whole: &Whole, database: &Path, found: &mut Found) {
-    let opened = open(database.to_owned(), Access::CreateOrMigrate, ManualClock::default()).await;
-    let Ok(Some(store)) = opened else {
-        found.refused = 1;
-        return;
-    };
+async fn claims(whole: &Whole, store: SqliteStore, found: &mut Found) {
     let mut claimed = BTreeSet::new();
     // More exchanges than jobs: damage can make a claim come back.
     for _ in 0..JOBS {
@@ -248,20 +268,18 @@ async fn ask(store: &dyn Exchange, request: ExchangeRequest, found: &mut Found) 
     reply.ok().map(|reply| reply.claims)
 }
 
-/// What was claimed is what was enqueued under that id. A damaged id names a job that nobody knows; its command must be
-/// one that somebody enqueued.
+/// What was claimed is what was enqueued under that id, with all that the job's digest covers: command, environment,
+/// directory, input, options.
 fn look(whole: &Whole, claims: &[Claim], claimed: &mut BTreeSet<String>, found: &mut Found) {
     for claim in claims {
         found.claimed += 1;
         let (id, spec) = (claim.job.id.to_string(), &claim.job.spec);
-        let right = match whole.jobs.get(&id) {
-            Some(enqueued) => enqueued.command == spec.command,
-            None => whole.jobs.values().any(|enqueued| enqueued.command == spec.command),
-        };
-        if !right {
-            found.altered.push(format!("job {id} was claimed with another command"));
-        } else if whole.jobs.get(&id) != Some(spec) {
-            found.beside += 1;
+        match whole.jobs.get(&id) {
+            None => found.altered.push(format!("job {id} was claimed, which nobody enqueued")),
+            Some(enqueued) if enqueued != spec => {
+                found.altered.push(format!("job {id} was claimed as {spec:?}, and enqueued as {enqueued:?}"));
+            }
+            Some(_) => {}
         }
         claimed.insert(id);
     }

@@ -8,6 +8,7 @@ mod crew;
 mod dice;
 mod figure;
 mod figures;
+mod history;
 mod house;
 mod image;
 mod kept;
@@ -17,6 +18,7 @@ mod report;
 mod scene;
 mod script;
 mod snapshot;
+mod undisturbed;
 mod vfs;
 mod voyage;
 

@@ -122,6 +122,14 @@ impl Play {
         Played { answer, parts }
     }
 
+    /// The same, but its answer is lost on its way: what was held before is held on.
+    pub fn perform_unheard(&mut self, step: &Step) -> Result<(), String> {
+        let (held, batch) = (self.held.clone(), self.batch);
+        let played = self.perform(step);
+        (self.held, self.batch) = (held, batch);
+        played.answer.map(drop)
+    }
+
     /// A verb of the port.
     fn ask(&mut self, step: &Step) -> Result<Vec<Fact>, String> {
         let Some(store) = self.store.clone() else { return Err("not open".to_owned()) };

@@ -116,6 +116,15 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Without what tells this store from another that went the same way.
+    pub fn of_any_store(&self) -> Snapshot {
+        let mut rows = self.0.clone();
+        for fields in rows.values_mut() {
+            fields.0.retain(|(column, _)| !OWN.contains(&column.as_str()));
+        }
+        Snapshot(rows)
+    }
+
     /// The keys of rows that are not the same in both.
     pub fn differences(&self, other: &Snapshot) -> Vec<String> {
         let ours = self.0.iter().filter(|(key, fields)| other.0.get(*key) != Some(fields));
@@ -123,6 +132,9 @@ impl Snapshot {
         ours.map(|(key, _)| key).chain(theirs).cloned().collect()
     }
 }
+
+/// What tells one store from another that went the same way.
+const OWN: [&str; 3] = ["incarnation", "device", "inode"];
 
 /// A connection that reads what is there.
 pub fn witness(database: &Path) -> rusqlite::Result<Connection> {

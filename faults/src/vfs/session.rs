@@ -74,9 +74,11 @@ pub enum Call {
     ShmLock,
 }
 
-/// Fails the `at`-th storage call, counted from 1, and if `persistent` those after it too.
+/// Fails the `at`-th storage call, counted from 1, and if `persistent` all those after it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trap {
+    /// Only calls of this kind count.
+    pub of: Option<Call>,
     pub at: u64,
     pub persistent: bool,
     /// The disk is full: writes say so, and a persistent trap lets all other calls through.
@@ -87,6 +89,8 @@ pub struct Trap {
 struct State {
     log: Vec<Entry>,
     trap: Option<Trap>,
+    /// The call that the trap waited for was made.
+    sprung: bool,
     calls: Vec<Call>,
     open: usize,
     failed: BTreeSet<Call>,
@@ -145,9 +149,9 @@ impl Session {
         self.state().calls.len() as u64
     }
 
-    /// Which of the calls so far were of this kind, counted from 1.
-    pub fn calls_of(&self, kind: Call) -> Vec<u64> {
-        (1..).zip(&self.state().calls).filter(|(_, call)| **call == kind).map(|(number, _)| number).collect()
+    /// Those of one kind.
+    pub fn calls_of(&self, kind: Call) -> u64 {
+        self.state().calls.iter().filter(|call| **call == kind).count() as u64
     }
 
     /// The kinds of calls that were failed.
@@ -207,13 +211,11 @@ impl Session {
     pub(super) fn fails(&self, call: Call) -> Option<bool> {
         let mut state = self.state();
         state.calls.push(call);
-        let made = state.calls.len() as u64;
         let trap = state.trap?;
-        let hit = if trap.persistent {
-            made >= trap.at && (!trap.full || call == Call::Write)
-        } else {
-            made == trap.at
-        };
+        let counts = |one: &&Call| trap.of.is_none_or(|kind| kind == **one);
+        let springs = counts(&&call) && state.calls.iter().filter(counts).count() as u64 == trap.at;
+        state.sprung |= springs;
+        let hit = if trap.persistent { state.sprung && (!trap.full || call == Call::Write) } else { springs };
         if !hit {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{Entry, Kind, Session, Trap, install};
+use super::{Call, Entry, Kind, Session, Trap, install};
 
 fn write(dir: &std::path::Path) -> rusqlite::Result<()> {
     let connection = Connection::open(dir.join("queue.db"))?;
@@ -40,9 +40,24 @@ fn the_call_that_is_told_fails() {
     for at in 1..=calls {
         let dir = tempfile::tempdir().expect("a directory");
         let place = dir.path().canonicalize().expect("it is there");
-        let session = Session::begin(&place, Some(Trap { at, persistent: true, full: false }));
+        let session = Session::begin(&place, Some(Trap { of: None, at, persistent: true, full: false }));
         let _ = write(&place);
         assert!(session.wait_closed());
         assert!(!session.failed().is_empty(), "call {at} of {calls} failed");
     }
+}
+
+#[test]
+fn a_trap_for_one_kind_of_call_fails_that_kind() {
+    install();
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = dir.path().canonicalize().expect("it is there");
+    let trap = Trap { of: Some(Call::Sync), at: 2, persistent: false, full: false };
+    let session = Session::begin(&place, Some(trap));
+    let _ = write(&place);
+    assert!(session.wait_closed());
+    assert_eq!(session.failed().into_iter().collect::<Vec<_>>(), [Call::Sync]);
+    let syncs = |entry: &&Entry| matches!(entry, Entry::Sync { .. } | Entry::SyncFailed(_));
+    let second = session.log().iter().filter(syncs).nth(1).cloned();
+    assert!(matches!(second, Some(Entry::SyncFailed(_))), "{second:?}");
 }

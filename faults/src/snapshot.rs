@@ -134,7 +134,7 @@ impl Snapshot {
 }
 
 /// What tells one store from another that went the same way.
-const OWN: [&str; 3] = ["incarnation", "device", "inode"];
+const OWN: [&str; 4] = ["incarnation", "device", "inode", "born"];
 
 /// A connection that reads what is there.
 pub fn witness(database: &Path) -> rusqlite::Result<Connection> {

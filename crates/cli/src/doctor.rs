@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use queuectl::core::store::StoreError;
 use queuectl::json::to_line;
 use queuectl::view::{DoctorView, Finding, SalvageView};
 
@@ -71,7 +72,12 @@ async fn salvage(place: &Place, new: &Path, json: bool) -> Outcome {
         )
         .hint("`queuectl worker stop` first, so that nobody writes to the damaged file meanwhile"));
     }
-    let report = queuectl::salvage(&place.path, new).await?;
+    let report = queuectl::salvage(&place.path, new).await.map_err(|error| match error {
+        // The usual advice names what has just failed.
+        StoreError::Damaged { .. } => Failure::new(Exit::Unavailable, error.to_string())
+            .hint("keep the file; a backup of it is what is left, with `queuectl restore`"),
+        error => error.into(),
+    })?;
     let to = std::path::absolute(new).unwrap_or_else(|_| new.to_owned());
     let view = SalvageView::new(place.name(), to.display().to_string(), report);
     if json {
@@ -90,22 +96,19 @@ fn told(view: &SalvageView) -> String {
         view.outputs,
         clean(&view.to)
     );
-    match view.lost {
-        Some(0) => {}
-        None => text.push_str("Some jobs could not be saved; how many, nobody can tell.\n"),
-        Some(lost) => {
-            let more = if lost > view.lost_ids.len() as u64 { ", ..." } else { "" };
-            text.push_str(&format!(
-                "Not saved: {lost} jobs, unreadable or not what was enqueued: {}{more}\n",
-                clean(&view.lost_ids.join(", "))
-            ));
-        }
+    if view.buried > 0 {
+        text.push_str(&format!(
+            "{} of them are dead, for they cannot be run as enqueued, or may have run since: `queuectl dlq list` on the new \
+             one; `queuectl show ID` tells why.\n",
+            view.buried
+        ));
     }
+    text.push_str(&not_saved(view));
     if view.outputs_missing > 0 {
         text.push_str(&format!("{} output files are missing.\n", view.outputs_missing));
     }
-    if !view.complete && view.lost == Some(0) {
-        text.push_str("All jobs are there, but not all of what they did, or of the settings.\n");
+    if !view.gaps.is_empty() {
+        text.push_str(&format!("Not all may be there of: {}.\n", view.gaps.join(", ")));
     }
     text.push_str(&format!(
         "{} is as it was. Jobs that were running are pending again. `queuectl --db {} worker start` goes on.\n",
@@ -113,6 +116,26 @@ fn told(view: &SalvageView) -> String {
         clean(&view.to)
     ));
     text
+}
+
+/// Which jobs were not saved, as far as that is known.
+fn not_saved(view: &SalvageView) -> String {
+    let ids = clean(&view.lost_ids.join(", "));
+    match view.lost {
+        Some(0) => String::new(),
+        Some(lost) => {
+            let ids = match view.lost_ids.len() as u64 {
+                0 => "; their ids are lost too".to_owned(),
+                named if named < lost => format!(": {ids}, ..."),
+                _ => format!(": {ids}"),
+            };
+            format!("Not saved: {lost} jobs, unreadable or not what was enqueued{ids}\n")
+        }
+        None if ids.is_empty() => "Whether there were more jobs, nobody can tell.\n".to_owned(),
+        None => format!(
+            "Not saved, for they are not what was enqueued: {ids}. Whether there were more jobs, nobody can tell.\n"
+        ),
+    }
 }
 
 async fn examine(place: &Place, version: &str) -> Result<Option<DoctorView>, Failure> {

@@ -261,7 +261,5 @@ pub const TOP_NEWS_MAX: usize = 16;
 
 /// Pages of a database copied in one step of a backup, between two looks at its progress.
 pub const COPY_PAGES_PER_STEP: i32 = 1_024;
-/// Keys that a salvage tries one after the other behind a page that it cannot read, before it takes the rest for lost.
-pub const SALVAGE_MISSES_MAX: usize = 10_000_000;
 /// Lost jobs that a salvage names.
 pub const SALVAGE_NAMED_MAX: usize = 10;

@@ -40,6 +40,11 @@ pub fn sealed_job(row: &Row<'_>) -> rusqlite::Result<SealedJob> {
 }
 
 impl SealedJob {
+    /// True if its options read, whether they are what was written or not.
+    pub fn reads(&self) -> bool {
+        self.raw.options_read()
+    }
+
     /// The job with its environment; `None` if it is not what was written.
     pub fn unsealed(self, environments: &mut Environments<'_>) -> Result<Option<Job>, Failure> {
         let environment = match self.raw.environment {
@@ -102,6 +107,17 @@ pub fn environment(connection: &Connection, id: i64) -> Result<Option<Environmen
         })
         .optional()?;
     Ok(text.and_then(|bytes| String::from_utf8(bytes).ok()).and_then(|text| decode_environment(&text).ok()))
+}
+
+/// True if the row of an environment is what was written.
+pub fn environment_is_whole(connection: &Connection, id: i64) -> bool {
+    let written: rusqlite::Result<Vec<u8>> = connection
+        .prepare_cached("SELECT digest FROM environment WHERE id = ?")
+        .and_then(|mut statement| statement.query_row([id], |row| row.get(0)));
+    match (environment(connection, id), written) {
+        (Ok(Some(environment)), Ok(written)) => environment.digest()[..] == written[..],
+        _ => false,
+    }
 }
 
 /// True if a row was read and holds what no row of ours can.

@@ -356,7 +356,8 @@ pub fn damage(connection: &Connection) -> Result<Vec<String>, Failure> {
     }
 }
 
-fn named_outputs(connection: &Connection) -> Result<Vec<String>, Failure> {
+/// The output files that a database names.
+pub fn named_outputs(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare("SELECT file FROM output WHERE file IS NOT NULL")?;
     Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }

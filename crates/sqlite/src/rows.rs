@@ -125,6 +125,11 @@ impl RawJob {
         self.with(spec)
     }
 
+    /// True if its options read.
+    pub fn options_read(&self) -> bool {
+        self.columns().is_ok_and(|columns| decode_spec(columns, &self.spec).is_ok())
+    }
+
     fn columns(&self) -> Result<SpecColumns, Failure> {
         let row = &self.job;
         Ok(SpecColumns {

@@ -1,16 +1,20 @@
 //! Salvage: what is whole of a damaged database, in a new one. Blocking; call it off the runtime.
 //!
 //! The damaged file is copied first, with its log, and only the copy is opened: opening it would already write to it. The
-//! jobs are read in the order of their keys; a page that cannot be read costs the rows on it and no others.
+//! jobs are read in the order of their keys; a page that cannot be read costs the rows on it and no others. What cannot be
+//! reached so, since a page above it or the list of tables is damaged, is looked for page by page (`gather.rs`).
+//!
+//! A job is saved only if its digest says that it is what was enqueued. One whose environment is lost, or whose state may
+//! be an old one, is saved as dead, with the reason: nothing runs it unless somebody decides so.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use queuectl_core::limits::{SALVAGE_MISSES_MAX, SALVAGE_NAMED_MAX};
+use queuectl_core::limits::SALVAGE_NAMED_MAX;
 use queuectl_core::store::{StoreError, StoreResult};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior, params_from_iter};
@@ -18,10 +22,13 @@ use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior, param
 use crate::batches::STAGED;
 use crate::clock::Clock;
 use crate::copy::close;
-use crate::digest::{Environments, is_unreadable, sealed_columns, sealed_job};
+use crate::damaged::{connect_damaged, copy_damaged};
+use crate::digest::{Environments, environment_is_whole, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::Failure;
 use crate::file::{identity, make_file, sync_directory_of};
-use crate::keep::{copy_file, damage, failed, remove_database, with_suffix};
+use crate::gather::gather;
+use crate::keep::{copy_file, damage, failed, named_outputs, remove_database, with_suffix};
+use crate::leaves::PAGE;
 use crate::open::{beside, connect};
 use crate::schema;
 
@@ -29,14 +36,16 @@ use crate::schema;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SalvageReport {
     pub jobs: u64,
+    /// Those of them that are dead now, for they cannot be run as they were enqueued, or may have run since.
+    pub buried: u64,
     /// Jobs that were there and could not be saved; `None` if nobody can tell.
     pub lost: Option<u64>,
     /// Some of their ids.
     pub lost_ids: Vec<String>,
     /// Of saved jobs.
     pub attempts: u64,
-    /// Something of what saved jobs did, or of the settings, could not be read.
-    pub gaps: bool,
+    /// What else may not be all there, in words.
+    pub gaps: BTreeSet<&'static str>,
     pub outputs: u64,
     /// Output files that are named and were not there.
     pub outputs_missing: u64,
@@ -54,11 +63,12 @@ pub fn salvage(from: &Path, to: &Path) -> StoreResult<SalvageReport> {
             });
         }
     }
-    let (copied, partial) = (beside(&to, "damaged"), beside(&to, "partial"));
-    remove_database(&copied);
+    let partial = beside(&to, "partial");
+    let between = Between { copied: beside(&to, "damaged"), gathered: beside(&to, "gathered") };
     remove_database(&partial);
-    let saved = salvage_between(&from, &copied, &partial, &to);
-    remove_database(&copied);
+    between.remove();
+    let saved = salvage_between(&from, &between, &partial, &to);
+    between.remove();
     if saved.is_err() {
         remove_database(&partial);
         let _ = fs::remove_dir_all(beside(&to, "out"));
@@ -66,73 +76,55 @@ pub fn salvage(from: &Path, to: &Path) -> StoreResult<SalvageReport> {
     saved
 }
 
-fn salvage_between(from: &Path, copied: &Path, partial: &Path, to: &Path) -> StoreResult<SalvageReport> {
-    copy_readable(from, copied)?;
-    let log = with_suffix(from, "-wal");
-    if log.exists() {
-        copy_readable(&log, &with_suffix(copied, "-wal"))?;
+/// Databases on the way, beside the new one.
+struct Between {
+    copied: PathBuf,
+    gathered: PathBuf,
+}
+
+impl Between {
+    fn remove(&self) {
+        remove_database(&self.copied);
+        remove_database(&self.gathered);
     }
-    mend_header(copied)?;
+}
+
+fn salvage_between(from: &Path, between: &Between, partial: &Path, to: &Path) -> StoreResult<SalvageReport> {
     make_file(partial)?;
-    let (report, outputs) = fill(copied, partial).map_err(|failure| failure.0)?;
+    let fresh = connect(partial)?;
+    schema::create(&fresh, partial).and_then(|()| close(fresh)).map_err(|failure| failure.0)?;
+    copy_damaged(from, &between.copied, partial)?;
+    let (report, outputs) = fill(between, partial).map_err(|failure| failure.0)?;
     let report = take_outputs(from, to, &outputs, report)?;
     fs::rename(partial, to).map_err(failed("create", to))?;
     sync_directory_of(to)?;
     Ok(report)
 }
 
-/// Copies a file; what the disk does not give is zeros.
-fn copy_readable(from: &Path, to: &Path) -> StoreResult<()> {
-    const PAGE: u64 = 4096;
-    let source = File::open(from).map_err(failed("open", from))?;
-    let length = source.metadata().map_err(failed("look at", from))?.len();
-    let create = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
-    let target = create.map_err(failed("create", to))?;
-    let mut page = [0; PAGE as usize];
-    let mut at = 0;
-    while at < length {
-        let part = &mut page[..PAGE.min(length - at) as usize];
-        if source.read_exact_at(part, at).is_err() {
-            part.fill(0);
-        }
-        target.write_all_at(part, at).map_err(failed("write", to))?;
-        at += PAGE;
-    }
-    Ok(())
-}
-
-/// The first bytes of every database of ours are the same; without them nothing else of it is read.
-fn mend_header(database: &Path) -> StoreResult<()> {
-    let file = fs::OpenOptions::new().write(true).open(database).map_err(failed("open", database))?;
-    // The name, pages of 4 KiB, a write-ahead log, and what SQLite fixes.
-    file.write_all_at(b"SQLite format 3\0\x10\x00\x02\x02\x00\x40\x20\x20", 0)
-        .map_err(failed("write", database))
-}
-
 /// Puts what is whole into a new database. Also returns the output files that it names.
-fn fill(damaged: &Path, new: &Path) -> Result<(SalvageReport, Vec<String>), Failure> {
-    let old = connect(damaged)?;
-    let connection = connect(new)?;
-    schema::create(&connection, new)?;
+fn fill(between: &Between, new: &Path) -> Result<(SalvageReport, Vec<String>), Failure> {
+    let (damaged, old) = (&between.copied, connect_damaged(&between.copied)?);
+    let (connection, gathered);
+    connection = connect(new)?;
     let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
-    let mut hands = Hands {
-        old: &old,
-        new: &transaction,
-        report: SalvageReport::default(),
-        saved: HashSet::new(),
-        unopened: HashSet::new(),
-        batches: HashMap::new(),
-        outputs: Vec::new(),
-        columns: HashMap::new(),
-    };
-    hands.take_meta()?;
-    for (table, key) in [("queue", "name"), ("setting", "queue, key")] {
-        hands.take_small(table, key)?;
+    let pages = fs::metadata(damaged).map_err(failed("look at", damaged))?.len() / PAGE as u64;
+    let mut hands = Hands::new(&old, &transaction, pages);
+    hands.take_from_trees()?;
+    if hands.is_short() {
+        make_file(&between.gathered)?;
+        gathered = connect(&between.gathered)?;
+        gather(damaged, &transaction, &gathered)?;
+        hands.take_gathered(&gathered)?;
     }
-    hands.take_jobs()?;
-    hands.count_lost()?;
-    let Hands { report, outputs, .. } = hands;
+    let report = hands.report();
+    if report.jobs == 0 && report.lost != Some(0) {
+        return Err(Failure(StoreError::Damaged {
+            what: "no whole job is in it, neither in its tables nor on any page; nothing was saved"
+                .to_owned(),
+        }));
+    }
     schema::begin_anew(&transaction, identity(new)?, Clock::system().now())?;
+    let outputs = named_outputs(&transaction)?;
     transaction.commit()?;
     if let Some(first) = damage(&connection)?.first() {
         return Err(Failure(StoreError::Damaged {
@@ -143,80 +135,175 @@ fn fill(damaged: &Path, new: &Path) -> Result<(SalvageReport, Vec<String>), Fail
     Ok((report, outputs))
 }
 
+/// Rows of jobs on one page, at the very most.
+const ROWS_PER_PAGE: u64 = 64;
+
 /// Both databases, and what has come over so far.
 struct Hands<'a> {
     old: &'a Connection,
     new: &'a Connection,
+    /// What can be read or tried in one walk: where pages are each other's children, it would have no end.
+    most_rows: u64,
+    /// The rows of `old` were gathered from its pages.
+    gathered: bool,
     report: SalvageReport,
     saved: HashSet<i64>,
     /// Jobs of batches that were never opened: nobody was told that they are there.
     unopened: HashSet<i64>,
+    /// Jobs that are there and not saved, by their ids, as far as these can be read.
+    missing: BTreeMap<i64, String>,
+    /// Both the table and the index of ids were read to the end.
+    all_read: bool,
+    /// No other jobs are there than those that are saved, missing or unopened.
+    all_known: bool,
+    /// By the kept counts.
+    counted: Option<u64>,
     /// Of each batch that was met, whether it is open; `None` if it could not be read.
     batches: HashMap<i64, Option<bool>>,
-    outputs: Vec<String>,
     columns: HashMap<&'static str, Rc<Columns>>,
 }
 
 /// Columns of a query that go into a new table, and the statement that takes them.
 struct Columns {
     at: Vec<usize>,
+    names: Vec<String>,
     insert: String,
 }
 
-impl Hands<'_> {
+/// What became of a job's row.
+enum Judged {
+    Whole,
+    /// Nobody can tell whether it is what was enqueued, for its environment is part of that.
+    WithoutEnvironment,
+    Altered,
+}
+
+impl<'a> Hands<'a> {
+    fn new(old: &'a Connection, new: &'a Connection, pages: u64) -> Hands<'a> {
+        Hands {
+            old,
+            new,
+            most_rows: pages * ROWS_PER_PAGE,
+            gathered: false,
+            report: SalvageReport::default(),
+            saved: HashSet::new(),
+            unopened: HashSet::new(),
+            missing: BTreeMap::new(),
+            all_read: false,
+            all_known: false,
+            counted: None,
+            batches: HashMap::new(),
+            columns: HashMap::new(),
+        }
+    }
+
+    /// By the list of tables, as SQLite reads them.
+    fn take_from_trees(&mut self) -> Result<(), Failure> {
+        self.take_meta()?;
+        self.take_small("queue", "name", "paused queues")?;
+        self.take_small("setting", "queue, key", "settings")?;
+        let walked = self.take_jobs()?;
+        let listed = self.list_missing()?;
+        (self.all_read, self.all_known) = (walked && listed, walked || listed);
+        let counted = self.old.query_row("SELECT sum(n) FROM counts", [], |row| row.get::<_, i64>(0));
+        self.counted = counted.ok().and_then(|counted| u64::try_from(counted).ok());
+        Ok(())
+    }
+
+    /// Whether something may lie where SQLite does not find it.
+    fn is_short(&self) -> bool {
+        !self.all_read || !self.missing.is_empty() || !self.report.gaps.is_empty()
+    }
+
+    /// What was missing, from the pages themselves.
+    fn take_gathered(&mut self, gathered: &'a Connection) -> Result<(), Failure> {
+        (self.old, self.gathered) = (gathered, true);
+        self.batches.clear();
+        self.columns.clear();
+        self.take_all("setting", "SELECT * FROM setting", &[])?;
+        self.take_jobs()?;
+        for table in ["attempt", "output"] {
+            let of_saved =
+                |hands: &Self, row: &Row<'_>| row.get("job").is_ok_and(|job| hands.saved.contains(&job));
+            let (more, _) = self.take_those(table, &format!("SELECT * FROM {table}"), &[], of_saved)?;
+            if table == "attempt" {
+                self.report.attempts += more;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> SalvageReport {
+        let missing = self.missing.len() as u64;
+        let lost = match self.counted {
+            _ if self.all_known => Some(missing),
+            Some(counted) => Some(counted.saturating_sub(self.report.jobs).max(missing)),
+            None => None,
+        };
+        let ids = self.missing.values().filter(|id| !id.is_empty());
+        let lost_ids = ids.take(SALVAGE_NAMED_MAX).cloned().collect();
+        SalvageReport { lost, lost_ids, ..self.report.clone() }
+    }
+
     fn take_meta(&mut self) -> Result<(), Failure> {
         let found =
             self.old.query_row("SELECT min_reader, claim_counter, settings_version FROM meta", [], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
             });
-        if let Ok((min_reader, claims, settings)) = found {
-            if min_reader > schema::VERSION {
-                return Err(Failure(StoreError::Incompatible {
-                    what: format!(
-                        "the database has a newer schema, and this queuectl knows up to {}",
-                        schema::VERSION
-                    ),
-                }));
-            }
-            self.new
-                .execute("UPDATE meta SET claim_counter = ?, settings_version = ? + 1", [claims, settings])?;
-            return Ok(());
-        }
-        if let Err(error) = self.old.prepare("SELECT 1 FROM job") {
-            return Err(Failure(StoreError::Damaged {
-                what: format!("nothing can be salvaged, for its list of tables cannot be read: {error}"),
+        // Without it the numbers of claims begin anew, as they may: the incarnation is a new one.
+        let Ok((min_reader, claims, settings)) = found else { return Ok(()) };
+        if min_reader > schema::VERSION {
+            return Err(Failure(StoreError::Incompatible {
+                what: format!(
+                    "the database has a newer schema, and this queuectl knows up to {}",
+                    schema::VERSION
+                ),
             }));
         }
-        self.report.gaps = true;
+        self.new
+            .execute("UPDATE meta SET claim_counter = ?, settings_version = ? + 1", [claims, settings])?;
         Ok(())
     }
 
     /// A small table, from both ends.
-    fn take_small(&mut self, table: &'static str, key: &str) -> Result<(), Failure> {
+    fn take_small(&mut self, table: &'static str, key: &str, what: &'static str) -> Result<(), Failure> {
         for order in ["ASC", "DESC"] {
             let keys: Vec<String> = key.split(", ").map(|column| format!("{column} {order}")).collect();
             let sql = format!("SELECT * FROM {table} ORDER BY {}", keys.join(", "));
             if self.take_all(table, &sql, &[])?.1 {
                 return Ok(());
             }
-            self.report.gaps = true;
+            self.report.gaps.insert(what);
         }
         Ok(())
     }
 
     /// Copies the rows of a query until one cannot be read; how many, and whether that was all.
     fn take_all(&mut self, table: &'static str, sql: &str, values: &[i64]) -> Result<(u64, bool), Failure> {
+        self.take_those(table, sql, values, |_, _| true)
+    }
+
+    /// Copies those rows of a query.
+    fn take_those(
+        &mut self,
+        table: &'static str,
+        sql: &str,
+        values: &[i64],
+        wanted: impl Fn(&Self, &Row<'_>) -> bool,
+    ) -> Result<(u64, bool), Failure> {
         let (mut count, old) = (0, self.old);
         let Ok(mut statement) = old.prepare_cached(sql) else { return Ok((0, false)) };
         let columns = self.shared_columns(table, &statement, 0)?;
         let Ok(mut rows) = statement.query(params_from_iter(values)) else { return Ok((0, false)) };
-        loop {
+        for _ in 0..self.most_rows {
             match rows.next() {
-                Ok(Some(row)) => count += u64::from(self.put(row, &columns)?),
+                Ok(Some(row)) if wanted(self, row) => count += u64::from(self.put(row, &columns, &[])?),
+                Ok(Some(_)) => {}
                 Ok(None) => return Ok((count, true)),
-                Err(_) => return Ok((count, false)),
+                Err(_) => break,
             }
         }
+        Ok((count, false))
     }
 
     /// What of a query's columns from the `first` on the new table has too: the older of both schemas may have fewer. A
@@ -235,19 +322,24 @@ impl Hands<'_> {
         for (column, name) in query.column_names().enumerate().skip(first) {
             if has.exists([table, name])? {
                 at.push(column);
-                names.push(name);
+                names.push(name.to_owned());
             }
         }
         let marks = vec!["?"; at.len()].join(", ");
         let insert = format!("INSERT OR IGNORE INTO {table} ({}) VALUES ({marks})", names.join(", "));
-        let columns = Rc::new(Columns { at, insert });
+        let columns = Rc::new(Columns { at, names, insert });
         self.columns.insert(table, columns.clone());
         Ok(columns)
     }
 
-    /// Puts these columns of a row into the new table; false if it refuses them.
-    fn put(&self, row: &Row<'_>, columns: &Columns) -> Result<bool, Failure> {
-        let values = columns.at.iter().map(|at| row.get::<_, Value>(*at));
+    /// Puts these columns of a row into the new table, some with another value; false if it refuses them.
+    fn put(&self, row: &Row<'_>, columns: &Columns, instead: &[(&str, Value)]) -> Result<bool, Failure> {
+        let values = columns.at.iter().zip(&columns.names).map(|(at, name)| {
+            match instead.iter().find(|(column, _)| column == name) {
+                Some((_, value)) => Ok(value.clone()),
+                None => row.get::<_, Value>(*at),
+            }
+        });
         let Ok(values) = values.collect::<rusqlite::Result<Vec<_>>>() else {
             return Ok(false);
         };
@@ -259,72 +351,131 @@ impl Hands<'_> {
         }
     }
 
-    /// In the order of their keys, stepping over what cannot be read.
-    fn take_jobs(&mut self) -> Result<(), Failure> {
+    /// In the order of their keys, stepping over what cannot be read. True if all could be, and lay in order.
+    fn take_jobs(&mut self) -> Result<bool, Failure> {
         let sealed = sealed_columns();
         let sql = format!("SELECT {sealed}, job.* FROM job WHERE seq >= ? ORDER BY seq");
-        let last: Option<i64> = self
-            .old
-            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'job'", [], |row| row.get(0))
-            .ok();
-        let (mut from, mut misses) = (0_i64, 0_usize);
-        'walk: loop {
+        let last = self.last_given()?;
+        let (mut from, mut left, mut orderly) = (0_i64, self.most_rows, true);
+        while left > 0 && last.is_none_or(|last| from <= last) {
             let old = self.old;
-            let mut statement = old.prepare_cached(&sql)?;
+            let Ok(mut statement) = old.prepare_cached(&sql) else { return Ok(false) };
             let columns = self.shared_columns("job", &statement, sealed.split(", ").count())?;
-            let mut rows = statement.query([from])?;
-            loop {
+            let Ok(mut rows) = statement.query([from]) else { return Ok(false) };
+            while left > 0 {
+                left -= 1;
                 match rows.next() {
                     Ok(Some(row)) => {
                         let seq = row.get_ref(0)?.as_i64().unwrap_or(from);
                         self.take_job(seq, row, &columns)?;
-                        (from, misses) = (seq + 1, 0);
+                        // Where a page is in two places, rows come again; the walk never goes back with them.
+                        orderly &= seq >= from;
+                        from = from.max(seq.saturating_add(1));
                     }
-                    Ok(None) => break 'walk,
+                    Ok(None) => return Ok(orderly),
                     Err(_) => {
-                        (from, misses) = (from + 1, misses + 1);
-                        if last.is_some_and(|last| from > last) || misses > SALVAGE_MISSES_MAX {
-                            break 'walk;
-                        }
-                        continue 'walk;
+                        (from, orderly) = (from.saturating_add(1), false);
+                        break;
                     }
                 }
             }
         }
+        Ok(false)
+    }
+
+    /// The highest number that a job was given: none is given out twice, not even a lost job's.
+    fn last_given(&self) -> Result<Option<i64>, Failure> {
+        let found = self
+            .old
+            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'job'", [], |row| row.get::<_, i64>(0));
+        // A damaged one must not leave too few to go on.
+        let last = found.ok().filter(|last| (0..STAGED).contains(last));
         if let Some(last) = last {
-            // A number is never given out twice, not even a lost job's.
-            self.new.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'job'", [last])?;
+            self.new.execute(
+                "INSERT INTO sqlite_sequence (name, seq) SELECT 'job', ?
+                 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'job')",
+                [last],
+            )?;
         }
-        Ok(())
+        Ok(last)
     }
 
     /// One job with all that is its own, if it is what was enqueued.
     fn take_job(&mut self, seq: i64, row: &Row<'_>, columns: &Columns) -> Result<(), Failure> {
-        let mut environments = Environments::new(self.old);
-        let whole =
-            sealed_job(row).is_ok_and(|sealed| matches!(sealed.unsealed(&mut environments), Ok(Some(_))));
-        if !whole || !self.take_batch_of(seq, row)? {
+        let deleted = self.gathered && self.all_known && !self.missing.contains_key(&seq);
+        if deleted || self.saved.contains(&seq) || self.unopened.contains(&seq) {
+            return Ok(());
+        }
+        let instead = match self.judge(row) {
+            Judged::Whole if row.get("doubtful").unwrap_or(false) => buried(row, DOUBTFUL),
+            Judged::Whole => Vec::new(),
+            // Its environment may yet be found.
+            Judged::WithoutEnvironment if !self.gathered => {
+                self.miss(seq, row);
+                return Ok(());
+            }
+            Judged::WithoutEnvironment => {
+                self.report.gaps.insert("environments");
+                [buried(row, WITHOUT_ENVIRONMENT), vec![("environment", Value::Null)]].concat()
+            }
+            Judged::Altered => {
+                self.miss(seq, row);
+                return Ok(());
+            }
+        };
+        if !self.take_batch_of(seq, row)? {
+            if !self.unopened.contains(&seq) {
+                self.miss(seq, row);
+            }
             return Ok(());
         }
         if let Some(environment) = row.get::<_, Option<i64>>("environment").unwrap_or(None) {
             self.take_all("environment", "SELECT * FROM environment WHERE id = ?", &[environment])?;
         }
-        if !self.put(row, columns)? {
+        if !self.put(row, columns, &instead)? {
+            self.miss(seq, row);
             return Ok(());
         }
         self.new.execute("INSERT OR IGNORE INTO queue (name) SELECT queue FROM job WHERE seq = ?", [seq])?;
         self.saved.insert(seq);
+        self.missing.remove(&seq);
         self.report.jobs += 1;
+        self.report.buried += u64::from(instead.iter().any(|(column, _)| *column == "state"));
+        self.take_deeds(seq, row)
+    }
+
+    /// What a saved job did.
+    fn take_deeds(&mut self, seq: i64, row: &Row<'_>) -> Result<(), Failure> {
         let (attempts, all) = self.take_all("attempt", "SELECT * FROM attempt WHERE job = ?", &[seq])?;
         self.report.attempts += attempts;
         let (_, all_outputs) = self.take_all("output", "SELECT * FROM output WHERE job = ?", &[seq])?;
-        self.report.gaps |= !all || !all_outputs;
-        let mut named =
-            self.new.prepare_cached("SELECT file FROM output WHERE job = ? AND file IS NOT NULL")?;
-        for name in named.query_map([seq], |row| row.get::<_, String>(0))? {
-            self.outputs.push(name?);
+        let running = row.get::<_, String>("state").is_ok_and(|state| state == "processing");
+        let ended = row.get::<_, i64>("runs").unwrap_or(0) - i64::from(running);
+        if !all || (attempts as i64) < ended {
+            self.report.gaps.insert("attempts");
+        }
+        if !all_outputs || (attempts as i64) < ended {
+            self.report.gaps.insert("outputs");
         }
         Ok(())
+    }
+
+    fn judge(&self, row: &Row<'_>) -> Judged {
+        let mut environments = Environments::new(self.old);
+        let Ok(sealed) = sealed_job(row) else { return Judged::Altered };
+        let reads = sealed.reads();
+        if matches!(sealed.unsealed(&mut environments), Ok(Some(_))) {
+            return Judged::Whole;
+        }
+        match row.get::<_, Option<i64>>("environment") {
+            Ok(Some(id)) if reads && !environment_is_whole(self.old, id) => Judged::WithoutEnvironment,
+            _ => Judged::Altered,
+        }
+    }
+
+    /// A job that is there and cannot be saved.
+    fn miss(&mut self, seq: i64, row: &Row<'_>) {
+        self.missing.insert(seq, name_of(row));
     }
 
     /// False for a job of a batch that was never opened, or of which nobody can tell.
@@ -360,35 +511,58 @@ impl Hands<'_> {
         }
     }
 
-    /// Who is missing, by the index of ids; by the kept counts where that one cannot be read.
-    fn count_lost(&mut self) -> Result<(), Failure> {
-        let mut statement = self.old.prepare("SELECT id, seq FROM job ORDER BY id")?;
-        let mut rows = statement.query([])?;
-        let mut lost = 0;
-        loop {
+    /// Who is there and was not saved, by the index of ids. True if all of it could be read.
+    fn list_missing(&mut self) -> Result<bool, Failure> {
+        let Ok(mut statement) = self.old.prepare("SELECT id, seq FROM job ORDER BY id") else {
+            return Ok(false);
+        };
+        let Ok(mut rows) = statement.query([]) else { return Ok(false) };
+        let mut last = String::new();
+        for _ in 0..self.most_rows {
             match rows.next() {
                 Ok(Some(row)) => {
-                    let seq = row.get_ref(1)?.as_i64().unwrap_or(0);
-                    if self.saved.contains(&seq) || self.unopened.contains(&seq) {
-                        continue;
+                    let (seq, id) = (row.get_ref(1)?.as_i64().unwrap_or(0), name_of(row));
+                    if id <= last {
+                        return Ok(false);
                     }
-                    lost += 1;
-                    if self.report.lost_ids.len() < SALVAGE_NAMED_MAX {
-                        let id = row.get_ref(0)?.as_bytes().unwrap_or_default();
-                        self.report.lost_ids.push(String::from_utf8_lossy(id).into_owned());
+                    if !self.saved.contains(&seq) && !self.unopened.contains(&seq) {
+                        self.missing.insert(seq, id.clone());
                     }
+                    last = id;
                 }
-                Ok(None) => {
-                    self.report.lost = Some(lost);
-                    return Ok(());
-                }
+                Ok(None) => return Ok(true),
                 Err(_) => break,
             }
         }
-        let counted = self.old.query_row("SELECT sum(n) FROM counts", [], |row| row.get::<_, i64>(0));
-        self.report.lost = counted.ok().map(|all| (all as u64).saturating_sub(self.report.jobs).max(lost));
-        Ok(())
+        Ok(false)
     }
+}
+
+const WITHOUT_ENVIRONMENT: &str = "its environment was lost with the damaged store, so it is not run; enqueue it anew if it is still wanted";
+const DOUBTFUL: &str = "it was found in the damaged store where old states of jobs lie too, so it is not run: it may have run \
+                        already; `queuectl retry` it if it has not";
+
+/// The columns that differ in a job that is not to be run; none for one that has ended.
+fn buried(row: &Row<'_>, why: &str) -> Vec<(&'static str, Value)> {
+    let ended = |state: String| matches!(state.as_str(), "completed" | "dead" | "cancelled");
+    if row.get("state").is_ok_and(ended) {
+        return Vec::new();
+    }
+    let changed = Value::Integer(row.get("updated_at").unwrap_or(0));
+    let mut columns = vec![
+        ("state", Value::Text("dead".to_owned())),
+        ("due_at", changed.clone()),
+        ("completed_at", changed),
+        ("last_error", Value::Text(why.to_owned())),
+    ];
+    columns.extend(["ready", "retrying", "cancel_requested"].map(|flag| (flag, Value::Integer(0))));
+    columns.extend(["incarnation", "claim", "owner"].map(|column| (column, Value::Null)));
+    columns
+}
+
+fn name_of(row: &Row<'_>) -> String {
+    let bytes = row.get_ref("id").ok().and_then(|id| id.as_bytes_or_null().ok().flatten());
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 
 /// The new table does not take what the old one holds.

@@ -34,11 +34,15 @@ pub struct SalvageView {
     pub to: String,
     /// Jobs that were saved.
     pub jobs: u64,
+    /// Those of them that are dead now, each with the reason: they cannot be run as enqueued, or may have run since.
+    pub buried: u64,
     /// Jobs that were there and could not be saved; `null` if nobody can tell.
     pub lost: Option<u64>,
     /// Some of their ids.
     pub lost_ids: Vec<String>,
     pub attempts: u64,
+    /// What else may not be all there, in words.
+    pub gaps: Vec<&'static str>,
     pub outputs: u64,
     /// Output files that are named and were not there.
     pub outputs_missing: u64,
@@ -48,15 +52,18 @@ pub struct SalvageView {
 
 impl SalvageView {
     pub fn new(from: String, to: String, report: SalvageReport) -> SalvageView {
-        let complete = report.lost == Some(0) && !report.gaps && report.outputs_missing == 0;
+        let whole = report.lost == Some(0) && report.buried == 0;
+        let complete = whole && report.gaps.is_empty() && report.outputs_missing == 0;
         SalvageView {
             schema: SCHEMA,
             from,
             to,
             jobs: report.jobs,
+            buried: report.buried,
             lost: report.lost,
             lost_ids: report.lost_ids,
             attempts: report.attempts,
+            gaps: report.gaps.into_iter().collect(),
             outputs: report.outputs,
             outputs_missing: report.outputs_missing,
             complete,

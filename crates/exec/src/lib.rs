@@ -27,6 +27,6 @@ pub use estate::{Estate, Remains, try_take};
 pub use keeper::{KeeperOptions, run};
 pub use launch::{LaunchOptions, Launched, launch};
 pub use machine::{boot_id, pid_namespace};
-pub use output::{captured, output_tail, sync_output};
+pub use output::{captured, is_as_kept, output_tail, sync_output};
 pub use sweep::{SweepReport, sweep};
 pub use unix::forget_start_up;

@@ -9,11 +9,11 @@ use std::time::Duration;
 use queuectl_core::limits::{CLOCK_SLACK, DISK_FREE_PROBLEM_BYTES, DISK_FREE_WARNING_BYTES};
 use queuectl_core::store::{StoreResult, WorkerRow};
 use queuectl_core::time::Timestamp;
-use queuectl_exec::has_groups;
 use queuectl_exec::rundir::{self, Kind};
+use queuectl_exec::{has_groups, is_as_kept};
 
 use crate::client::Client;
-use crate::open::{Examination, examine};
+use crate::open::{Examination, blocking, examine};
 use crate::view::{DoctorView, Finding};
 
 impl Client {
@@ -43,8 +43,8 @@ impl Client {
         findings.extend(self.claims(&place.run_dir).await?);
         findings.extend(processes(&place.run_dir, &workers, version));
         let quiet = self.store.owners().await?.is_empty() && !any_left(&place.run_dir);
-        findings.extend(outputs(&seen, &place.out_dir, quiet));
         findings.push(clock(&seen, now));
+        findings.extend(blocking(move || Ok(outputs(&seen, &place.out_dir, quiet))).await?);
         Ok(DoctorView::new(place.name, findings))
     }
 
@@ -229,7 +229,7 @@ fn keepers(run_dir: &Path) -> Vec<Finding> {
 
 /// `quiet`: nobody runs anything whose output is not named yet.
 fn outputs(seen: &Examination, out_dir: &Path, quiet: bool) -> Vec<Finding> {
-    let named: HashSet<&str> = seen.outputs.iter().map(String::as_str).collect();
+    let named: HashSet<&str> = seen.outputs.iter().map(|kept| kept.file.as_str()).collect();
     let there: HashSet<String> = fs::read_dir(out_dir)
         .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
         .unwrap_or_default();
@@ -238,6 +238,26 @@ fn outputs(seen: &Examination, out_dir: &Path, quiet: bool) -> Vec<Finding> {
     if !missing.is_empty() {
         let message = format!("output files are missing from {}: {}", out_dir.display(), missing.join(", "));
         findings.push(Finding::problem("outputs", message, "a backup may have them"));
+    }
+    let altered = |name: &str, len, sha256| !is_as_kept(&out_dir.join(name), len, sha256).unwrap_or(false);
+    let damaged = seen.outputs.iter().filter(|kept| there.contains(&kept.file));
+    let damaged: Vec<String> = damaged
+        .filter(|kept| altered(&kept.file, kept.len, &kept.sha256))
+        .map(|kept| format!("{} ({})", kept.job, kept.file))
+        .collect();
+    if !damaged.is_empty() {
+        let more = if damaged.len() > 10 { ", ..." } else { "" };
+        let message = format!(
+            "{} output files in {} are not what was kept: those of {}{more}",
+            damaged.len(),
+            out_dir.display(),
+            damaged[..damaged.len().min(10)].join(", ")
+        );
+        findings.push(Finding::problem(
+            "damaged_outputs",
+            message,
+            "look at the disk; a backup may have them whole",
+        ));
     }
     let mut stray: Vec<&String> = there.iter().filter(|name| !named.contains(name.as_str())).collect();
     if quiet && !stray.is_empty() {
@@ -251,7 +271,7 @@ fn outputs(seen: &Examination, out_dir: &Path, quiet: bool) -> Vec<Finding> {
         findings.push(Finding::warning("stray_outputs", message, "they can be deleted"));
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("outputs", format!("{} output files, all there", named.len())));
+        findings.push(Finding::ok("outputs", format!("{} output files, all there and whole", named.len())));
     }
     findings
 }

@@ -101,7 +101,7 @@ pub async fn schema_versions(path: &Path) -> StoreResult<Option<(i64, i64)>> {
     blocking(move || keep::schema_versions(&path)).await
 }
 
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> StoreResult<T> + Send + 'static,
 ) -> StoreResult<T> {
     let task = tokio::task::spawn_blocking(work);

@@ -256,14 +256,15 @@ impl Before {
         }
         match examine(to) {
             Ok(seen) if seen.damage.is_empty() => {
+                let outputs: Vec<String> = seen.outputs.into_iter().map(|kept| kept.file).collect();
                 let aside = free_name(to);
-                let kept = keep_aside(to, &aside, &seen.outputs);
+                let kept = keep_aside(to, &aside, &outputs);
                 if let Err(error) = kept {
                     let error = or_full(error, to);
                     discard(&aside);
                     return Err(error);
                 }
-                Ok(Before { aside: Some(aside), renamed: false, outputs: seen.outputs })
+                Ok(Before { aside: Some(aside), renamed: false, outputs })
             }
             _ if in_use => Err(refused(format!(
                 "{} cannot be read, so it cannot be kept aside while workers have it open; stop them first",
@@ -356,6 +357,18 @@ pub fn damage(connection: &Connection) -> Result<Vec<String>, Failure> {
     }
 }
 
+fn kept_outputs(connection: &Connection) -> Result<Vec<KeptOutput>, Failure> {
+    let mut statement = connection.prepare(
+        "SELECT CAST(id AS TEXT), file, coalesce(file_len, 0), sha256
+         FROM output JOIN job ON job.seq = output.job WHERE file IS NOT NULL ORDER BY job.seq, number",
+    )?;
+    let kept = statement.query_map([], |row| {
+        let len = row.get::<_, i64>(2)?.max(0) as u64;
+        Ok(KeptOutput { job: row.get(0)?, file: row.get(1)?, len, sha256: row.get(3)? })
+    })?;
+    Ok(kept.collect::<Result<_, _>>()?)
+}
+
 /// The output files that a database names.
 pub fn named_outputs(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare("SELECT file FROM output WHERE file IS NOT NULL")?;
@@ -415,9 +428,18 @@ pub struct Examination {
     /// Jobs that would not be run, for what is stored of their commands is not what was enqueued: some, and how many.
     pub altered: (Vec<String>, u64),
     /// Output files that are named.
-    pub outputs: Vec<String>,
+    pub outputs: Vec<KeptOutput>,
     /// The latest change of any job, in milliseconds of the epoch.
     pub last_change: Option<i64>,
+}
+
+/// An output file as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOutput {
+    pub job: String,
+    pub file: String,
+    pub len: u64,
+    pub sha256: Vec<u8>,
 }
 
 /// Looks through the whole database. Changes nothing.
@@ -443,7 +465,7 @@ pub fn examine(path: &Path) -> StoreResult<Examination> {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
         let altered = digest::altered(&connection, NAMED_MAX)?;
-        let outputs = named_outputs(&connection)?;
+        let outputs = kept_outputs(&connection)?;
         let last_change = connection.query_row("SELECT max(updated_at) FROM job", [], |row| row.get(0))?;
         Ok(Examination { schema, damage, suspect, miscounted, altered, outputs, last_change })
     };

@@ -103,6 +103,12 @@ async fn tell(client: &Client, id: &JobId, arguments: &Arguments, manner: Manner
                 voice.hear(piece)?;
             }
             voice.finish_stream(stream)?;
+            let missing = client.output_shortfall(output);
+            if missing > 0 {
+                complain(&format!(
+                    "The output file of job {id}, attempt {number}, is damaged: {missing} bytes are missing."
+                ));
+            }
         }
         voice.end(&attempt)?;
     }

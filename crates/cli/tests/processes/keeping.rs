@@ -112,6 +112,23 @@ fn doctor_finds_what_is_amiss_and_says_what_to_do() {
     assert!(has("outputs", "problem"));
     assert_eq!(findings(&stage).0, Some(1));
     std::fs::rename(stage.path("moved"), &named).expect("moved back");
+    let whole = std::fs::read(&named).expect("readable");
+    let mut altered = whole.clone();
+    altered[1000] ^= 1;
+    for damaged in [&altered[..], &whole[..5000]] {
+        std::fs::write(&named, damaged).expect("written");
+        let output = stage.output(&["doctor"]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            output.status.code() == Some(1) && said.contains("not what was kept: those of big ("),
+            "{said}"
+        );
+    }
+    let logs = stage.output(&["logs", "big", "--stdout"]);
+    let said = String::from_utf8_lossy(&logs.stderr).into_owned();
+    assert!(logs.stdout.len() == 5000 && said.contains("job big, attempt 1, is damaged"), "{said}");
+    std::fs::write(&named, whole).expect("written");
+    assert_eq!(findings(&stage).0, Some(0), "whole again");
     std::fs::set_permissions(&stage.database, PermissionsExt::from_mode(0o666)).expect("ours");
     assert!(has("modes", "problem"));
     std::fs::set_permissions(&stage.database, PermissionsExt::from_mode(0o600)).expect("ours");

@@ -19,7 +19,7 @@ use crate::protocol::{Body, Captured, ClaimKey, Stream};
 use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_ROTATE_BYTES_PER_TURN};
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -173,6 +173,21 @@ pub fn captured(mut bytes: Vec<u8>) -> Captured {
         head_len: bytes.len() as u64,
         sha256: Sha256::digest(&bytes).into(),
         body: Body::Inline(bytes),
+    }
+}
+
+/// True if an output file is what was kept.
+pub fn is_as_kept(file: &Path, len: u64, sha256: &[u8]) -> io::Result<bool> {
+    let mut file = File::open(file)?;
+    if file.metadata()?.len() != len {
+        return Ok(false);
+    }
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; HASH_BYTES]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hash.finalize()[..] == *sha256),
+            read => hash.update(&piece[..read]),
+        }
     }
 }
 

@@ -95,6 +95,12 @@ impl Client {
         Ok(OutputPieces { stream, body, path, head, gap, skip: from.saturating_sub(gap_to) })
     }
 
+    /// How many bytes an output file is shorter than what was kept.
+    pub fn output_shortfall(&self, output: &Output) -> u64 {
+        let OutputBody::File { name, len } = &output.body else { return 0 };
+        fs::metadata(self.place().out_dir.join(name)).map_or(0, |found| len.saturating_sub(found.len()))
+    }
+
     pub(crate) fn remove_outputs(&self, files: &[String]) -> RemovedFiles {
         remove_outputs(&self.place().out_dir, files)
     }

@@ -13,6 +13,7 @@ use queuectl_exec::wire::{FrameDecoder, encode};
 use queuectl_exec::{LaunchOptions, Launched, launch, rundir};
 use tempfile::TempDir;
 
+use crate::house;
 use crate::procs::{self, PATIENCE};
 
 pub const ID: &str = "k1";
@@ -94,7 +95,7 @@ impl Kept {
         std::fs::create_dir(place.join("jobs")).map_err(told)?;
         std::fs::write(place.join("guard"), "").map_err(told)?;
         let options = LaunchOptions {
-            program: procs::beside("queuectl")?,
+            program: house::ordinary()?,
             run_dir: place.join("run"),
             out_dir: place.join("out"),
             id: ID.to_owned(),

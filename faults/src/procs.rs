@@ -17,7 +17,7 @@ pub fn beside(name: &str) -> Result<PathBuf, String> {
     if program.exists() {
         return Ok(program);
     }
-    Err(format!("there is no {name} beside this program: `cargo build -p queuectl-cli -p queuectl-testing`"))
+    Err(format!("there is no {name} beside this program; `./test faults` builds it first"))
 }
 
 /// The machine's own time, for what has to be waited for or measured.

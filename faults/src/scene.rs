@@ -7,6 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::house;
 use crate::procs;
 
 pub struct Scene {
@@ -33,7 +34,7 @@ impl Scene {
             dir: None,
             place: place.to_owned(),
             database: database.to_owned(),
-            program: procs::beside("queuectl")?,
+            program: house::ordinary()?,
             workers: Vec::new(),
         })
     }

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::crew;
 use crate::dice::Dice;
 use crate::figure::{Figure, Outcome, Plan, Verdict};
+use crate::house;
 use crate::procs;
 
 pub const FIGURE: Figure = Figure {
@@ -103,7 +104,7 @@ impl Trial<'_> {
             drain: false,
             environment: vec![(b"PATH".to_vec(), b"/usr/local/bin:/usr/bin:/bin".to_vec())],
             home: self.dir.as_os_str().as_encoded_bytes().to_vec(),
-            program: procs::beside("queuectl")?,
+            program: house::ordinary()?,
             umask: 0o022,
             on_crash: OnCrash::Kill,
             host: "here".to_owned(),

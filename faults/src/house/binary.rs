@@ -1,25 +1,26 @@
-//! Which binaries are put to the test: the ordinary one beside this program; the one with fail points; the made-up version
-//! after this one. The last two are in target directories of their own.
+//! Which binaries are put to the test: the release build; the one with fail points; the made-up version after this one.
+//! The last two are in target directories of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// What only a binary with fail points contains: how it is told where to die, and the name of a place.
 const POINTS: [&[u8]; 2] = [b"QUEUECTL_POINT_KILL", b"store.commit.before"];
 /// What only a binary with the made-up next schema contains.
 const NEXT: [&[u8]; 1] = [b"CREATE TABLE diary"];
 
-/// The binary as people run it; it must have neither fail points nor a made-up schema.
+/// The binary as people run it, which is the release build; it must have neither fail points nor a made-up schema. That is
+/// looked for once, in its strings, which `strip` leaves.
 pub fn ordinary() -> Result<PathBuf, String> {
-    as_it_should_be(beside(&built()?, "queuectl")?)
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let find = || as_it_should_be(beside(&built()?.with_file_name("release"), "queuectl")?);
+    FOUND.get_or_init(find).clone()
 }
 
-/// The binary with fail points. Those without are looked through as well, also the released one where there is one.
+/// The binary with fail points. The one without is looked through as well.
 pub fn with_points() -> Result<PathBuf, String> {
     ordinary()?;
-    if let Ok(released) = beside(&built()?.with_file_name("release"), "queuectl") {
-        as_it_should_be(released)?;
-    }
     let program = apart("points", "queuectl")?;
     let found = count(&program, &POINTS)?;
     if found == POINTS.len() {

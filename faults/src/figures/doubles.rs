@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::crew;
 use crate::dice::Dice;
 use crate::figure::{Figure, Outcome, Plan, Verdict};
-use crate::house::{self, House, keepers, note, until};
+use crate::house::{self, House, Keeper, keepers, note, until};
 use crate::snapshot::faults_in;
 
 pub const FIGURE: Figure = Figure {
@@ -37,14 +37,12 @@ fn run(plan: &Plan) -> Outcome {
         Err(result) => return Outcome { trials: 0, result, verdict: Verdict::Fail },
     };
     let houses = crew::each_of(HOUSES_AT_ONCE, kills.div_ceil(KILLS_PER_HOUSE), |number| {
-        let mut dice = Dice::new(seed, "R3", number);
         let some = KILLS_PER_HOUSE.min(kills - number * KILLS_PER_HOUSE);
-        let mut house = House::new(&program).map_err(|why| (0, why))?;
-        let killed = haunt(&mut house, some, &mut dice).and_then(|killed| Ok((killed, judge(&mut house)?)));
-        killed.map_err(|why| (1, house.told(&format!("house {number}: {why}"))))
+        let mut house = House::new(&program)?;
+        let lived = haunt(&mut house, some, seed, number).and_then(|haunted| judge(&mut house, &haunted));
+        lived.map(|jobs| (some, jobs)).map_err(|why| house.told(&format!("house {number}: {why}")))
     });
-    let failures: Vec<String> =
-        houses.iter().filter_map(|one| one.as_ref().err()).map(|(_, why)| why.clone()).collect();
+    let failures: Vec<String> = houses.iter().filter_map(|one| one.clone().err()).collect();
     let good = houses.iter().flatten();
     let (done, jobs) = good.fold((0, 0), |(done, jobs), (killed, ended)| (done + killed, jobs + ended));
     crew::report("R3", seed, &failures);
@@ -55,14 +53,25 @@ fn run(plan: &Plan) -> Outcome {
     }
 }
 
-/// Kills until there were enough; returns how many processes' deaths that were.
-fn haunt(house: &mut House, kills: u64, dice: &mut Dice) -> Result<u64, String> {
+/// What was done in a house.
+#[derive(Default)]
+struct Haunted {
+    enqueued: usize,
+    keepers_killed: usize,
+}
+
+/// Kills until there were enough.
+fn haunt(house: &mut House, kills: u64, seed: u64, number: u64) -> Result<Haunted, String> {
+    // How many jobs there are depends on time; whom the kills meet must not.
+    let (mut dice, mut dice_of_jobs) = (Dice::new(seed, "R3", number), Dice::new(seed, "R3 jobs", number));
     house.run(&["config", "set", "crash-limit", "1000000"], None)?;
     house.run(&["config", "set", "backoff-max", "10ms"], None)?;
-    let mut enqueued = 0;
+    let mut haunted = Haunted::default();
     for _ in 0..kills {
-        enqueued = feed(house, enqueued, dice)?;
-        house.ended();
+        haunted.enqueued = feed(house, haunted.enqueued, &mut dice_of_jobs)?;
+        if let Some((_, status)) = house.ended().first() {
+            return Err(format!("a worker ended by itself with {status}"));
+        }
         while house.worker_pids().len() < WORKERS {
             house.start_worker(&["--count", SLOTS], None)?;
         }
@@ -75,24 +84,25 @@ fn haunt(house: &mut House, kills: u64, dice: &mut Dice) -> Result<u64, String> 
         let workers = house.worker_pids();
         let worker = *dice.pick(&workers);
         let own = |pid: u32| keepers(&house.run_dir()).into_iter().find(|one| one.parent == pid);
-        match dice.below(4) {
-            0 => house.kill_worker(worker)?,
-            1 => keeper.iter().for_each(house::Keeper::kill),
-            2 => {
-                let keeper = own(worker);
-                house.kill_worker(worker)?;
-                keeper.iter().for_each(house::Keeper::kill);
-            }
-            // All at once, the keepers first.
-            _ => {
-                keepers(&house.run_dir()).iter().for_each(house::Keeper::kill);
-                for pid in workers {
-                    house.kill_worker(pid)?;
-                }
-            }
+        let (doomed, keepers_doomed) = match dice.below(4) {
+            0 => (vec![worker], vec![]),
+            1 => (vec![], keeper.into_iter().collect()),
+            2 => (vec![worker], own(worker).into_iter().collect()),
+            _ => (workers, keepers(&house.run_dir())),
+        };
+        let worker_first = dice.percent(50);
+        if !worker_first {
+            keepers_doomed.iter().for_each(Keeper::kill);
         }
+        for pid in doomed {
+            house.kill_worker(pid)?;
+        }
+        if worker_first {
+            keepers_doomed.iter().for_each(Keeper::kill);
+        }
+        haunted.keepers_killed += keepers_doomed.len();
     }
-    Ok(kills)
+    Ok(haunted)
 }
 
 /// Some jobs wait at all times.
@@ -119,12 +129,14 @@ fn feed(house: &House, enqueued: usize, dice: &mut Dice) -> Result<usize, String
 }
 
 /// Everything comes to its end, and is looked through; returns how many jobs ended.
-fn judge(house: &mut House) -> Result<u64, String> {
+fn judge(house: &mut House, haunted: &Haunted) -> Result<u64, String> {
     until("the workers end", || {
         // Again and again, for one that was only starting was not told.
         house.run(&["worker", "stop"], None)?;
-        house.ended();
-        Ok(house.worker_pids().is_empty())
+        match house.ended().into_iter().find(|(_, status)| !status.success()) {
+            Some((_, status)) => Err(format!("a worker ended with {status}")),
+            None => Ok(house.worker_pids().is_empty()),
+        }
     })?;
     house.start_worker(&["--count", "8", "--drain"], None)?;
     house.workers_end_well()?;
@@ -132,11 +144,29 @@ fn judge(house: &mut House) -> Result<u64, String> {
     if !overlaps.is_empty() {
         return Err(format!("runs overlapped: {}", overlaps.replace('\n', " ")));
     }
+    died_of_us(&house.read("worker.log"), haunted.keepers_killed)?;
     let ledger = house.ledger()?;
     ledger.check(|_| 1)?;
+    if ledger.jobs.len() != haunted.enqueued {
+        return Err(format!(
+            "of {} jobs that were enqueued {} are there",
+            haunted.enqueued,
+            ledger.jobs.len()
+        ));
+    }
     if let Some((id, job)) = ledger.jobs.iter().find(|(_, job)| job.state != "completed") {
         return Err(format!("{id} did not complete: {job:?}"));
     }
     let found = faults_in(&house.database).map_err(|e| e.to_string())?;
     if found.is_empty() { Ok(ledger.jobs.len() as u64) } else { Err(found.join("; ")) }
+}
+
+/// Workers tell of each death of a keeper of theirs; more than we killed have not died, and nobody has panicked.
+fn died_of_us(log: &str, killed: usize) -> Result<(), String> {
+    if log.contains("panicked") {
+        return Err("somebody panicked".to_owned());
+    }
+    let told = ["the keeper died", "an adopted keeper died"].map(|what| log.matches(what).count());
+    let died: usize = told.iter().sum();
+    if died <= killed { Ok(()) } else { Err(format!("{died} keepers died, and {killed} were killed")) }
 }

@@ -12,6 +12,7 @@ mod ledger;
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -128,11 +129,16 @@ impl House {
         self.workers.push(worker);
     }
 
-    /// Kills a worker of ours and reaps it.
+    /// Kills a worker of ours and reaps it; it must not have ended before.
     pub fn kill_worker(&mut self, pid: u32) -> Result<(), String> {
         let at = self.workers.iter().position(|child| child.id() == pid).ok_or("no worker of ours")?;
         let mut child = self.workers.remove(at);
-        child.kill().and_then(|()| child.wait()).map(drop).map_err(|e| e.to_string())
+        let status = child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+        if status.signal() == Some(Signal::KILL.as_raw()) {
+            Ok(())
+        } else {
+            Err(format!("a worker that was to be killed had ended with {status}"))
+        }
     }
 
     /// Its terminal goes away.

@@ -9,7 +9,7 @@ use queuectl_sqlite::{Access, OpenOptions, SqliteStore};
 use crate::apart::{self, Own};
 use crate::dice::Dice;
 use crate::figures::upgrade::{Age, Both};
-use crate::house::House;
+use crate::house::{self, House};
 use crate::image::{Image, Unsynced};
 use crate::script::{self, Size};
 use crate::snapshot::{Snapshot, faults_in, witness};
@@ -51,7 +51,7 @@ fn sail(both: &Both, seed: u64, number: u64, broken: &mut Broken) -> Result<(), 
     let before = voyage.marks.last().ok_or("an empty script")?.after.clone();
     let mut log = voyage.log.clone();
     let begin = log.len();
-    log.extend(migrated_by_next(both, voyage.database.parent().ok_or("no directory")?)?);
+    log.extend(migrated_by_next(voyage.database.parent().ok_or("no directory")?)?);
     let mut house = House::new(&both.next)?;
     house.database.clone_from(&voyage.database);
     let syncs = (begin..log.len()).filter(|at| matches!(log[*at], Entry::Sync { .. }));
@@ -133,8 +133,8 @@ fn both_or_neither(database: &Path, jobs: i64) -> rusqlite::Result<Option<i64>> 
 }
 
 /// The next version migrates the store in this directory; what reached the disk, in its order.
-fn migrated_by_next(both: &Both, dir: &Path) -> Result<Vec<Entry>, String> {
-    apart::play_with(&both.next_prover, Own::Nothing, "R22", 0, 0, dir)?;
+fn migrated_by_next(dir: &Path) -> Result<Vec<Entry>, String> {
+    apart::play_with(&house::next("queuectl-faults")?, Own::Nothing, "R22", 0, 0, dir)?;
     let text = fs::read(dir.join(LOG)).map_err(|e| e.to_string())?;
     serde_json::from_slice(&text).map_err(|e| e.to_string())
 }

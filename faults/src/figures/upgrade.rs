@@ -31,17 +31,11 @@ pub enum Age {
 pub struct Both {
     pub this: PathBuf,
     pub next: PathBuf,
-    /// This crate's own program, built as the next version.
-    pub next_prover: PathBuf,
 }
 
 impl Both {
-    fn find() -> Result<Both, String> {
-        Ok(Both {
-            this: house::ordinary()?,
-            next: house::next("queuectl")?,
-            next_prover: house::next("queuectl-faults")?,
-        })
+    pub fn find() -> Result<Both, String> {
+        Ok(Both { this: house::ordinary()?, next: house::next("queuectl")? })
     }
 
     pub fn of(&self, age: Age) -> &Path {
@@ -147,7 +141,7 @@ fn furnish(house: &mut House, both: &Both, schema: i64) -> Result<(), String> {
     has_schema(house, schema)
 }
 
-fn has_schema(house: &House, schema: i64) -> Result<(), String> {
+pub fn has_schema(house: &House, schema: i64) -> Result<(), String> {
     let version: i64 = witness(&house.database)
         .and_then(|connection| connection.query_row("SELECT version FROM meta", [], |row| row.get(0)))
         .map_err(|e| e.to_string())?;

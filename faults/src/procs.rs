@@ -99,11 +99,22 @@ pub fn descriptors_of(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
-/// The most memory that a process ever had resident, in KiB.
-pub fn memory_peak_kib(pid: u32) -> Option<u64> {
+/// Forgets the most memory that a process ever had resident, and gives what it has now, in KiB.
+pub fn forget_memory_peak(pid: u32) -> io::Result<u64> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
+    status(pid, "VmRSS").and_then(|kib| kib.parse().ok()).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The most memory that a process had resident since that was forgotten, in KiB.
+pub fn memory_peak_kib(pid: u32) -> io::Result<u64> {
+    status(pid, "VmHWM").and_then(|kib| kib.parse().ok()).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// The first word of a line of a process's status.
+fn status(pid: u32, line: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
-    line.split_ascii_whitespace().nth(1)?.parse().ok()
+    let rest = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':'))?;
+    rest.split_ascii_whitespace().next().map(str::to_owned)
 }
 
 /// Sends a signal to one of our own.

@@ -49,6 +49,7 @@ pub struct Process {
     pub pid: u32,
     pub parent: u32,
     pub is_zombie: bool,
+    pub is_stopped: bool,
     /// For people.
     pub name: String,
 }
@@ -66,7 +67,8 @@ pub fn process(pid: u32) -> Option<Process> {
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
     let parent = fields.next()?.parse().ok()?;
-    Some(Process { pid, parent, is_zombie: ["Z", "X"].contains(&state), name })
+    let (is_zombie, is_stopped) = (["Z", "X"].contains(&state), ["T", "t"].contains(&state));
+    Some(Process { pid, parent, is_zombie, is_stopped, name })
 }
 
 /// Zombies too.
@@ -108,6 +110,11 @@ pub fn forget_memory_peak(pid: u32) -> io::Result<u64> {
 /// The most memory that a process had resident since that was forgotten, in KiB.
 pub fn memory_peak_kib(pid: u32) -> io::Result<u64> {
     status(pid, "VmHWM").and_then(|kib| kib.parse().ok()).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// A set of signals that the kernel tells of a process, such as those that it blocks.
+pub fn signals(pid: u32, which: &str) -> Option<u64> {
+    u64::from_str_radix(&status(pid, which)?, 16).ok()
 }
 
 /// The first word of a line of a process's status.

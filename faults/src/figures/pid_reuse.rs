@@ -29,6 +29,10 @@ pub const FIGURE: Figure = Figure {
 };
 
 const TICKS: Duration = Duration::from_millis(20);
+/// Who is hit at all is hit by then.
+const REACH: Duration = Duration::from_millis(100);
+/// Time limits in milliseconds: where one has passed before the stranger was there, the next is tried.
+const LIMITS: [u64; 3] = [600, 3_000, 12_000];
 
 fn run(plan: &Plan) -> Outcome {
     let (seed, trials) = (plan.seed, plan.trials.unwrap_or_default());
@@ -55,15 +59,64 @@ fn run(plan: &Plan) -> Outcome {
     }
 }
 
-/// Somebody who has nothing to do with us, and dies of any signal.
-fn stranger() -> Result<Child, String> {
-    let mut command = Command::new("sleep");
-    command.arg("60").process_group(0).stdin(Stdio::null()).stdout(Stdio::null());
-    command.spawn().map_err(|error| error.to_string())
+/// Somebody who has nothing to do with us. It blocks all signals that can be blocked, so that each one stays to be seen.
+struct Stranger {
+    child: Child,
+    /// We have stopped it ourselves.
+    frozen: bool,
+}
+
+impl Stranger {
+    fn come() -> Result<Stranger, String> {
+        let mut command = Command::new("env");
+        command.args(["--block-signal", "sleep", "60"]).process_group(0);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        Ok(Stranger { child: child.map_err(|error| error.to_string())?, frozen: false })
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until signals to it would be seen.
+    fn ready(self) -> Result<Stranger, String> {
+        let asleep = || procs::process(self.pid()).is_some_and(|found| found.name == "sleep");
+        procs::until("the stranger sleeps", asleep)?;
+        match procs::signals(self.pid(), "SigBlk") {
+            None | Some(0) => {
+                Err("no signals are blocked: `env` is not of GNU coreutils 8.31 or later".to_owned())
+            }
+            Some(_) => Ok(self),
+        }
+    }
+
+    fn freeze(&mut self) {
+        procs::signal(self.pid(), Signal::STOP);
+        self.frozen = true;
+    }
+
+    /// How it was hit, if it was.
+    fn hit(&mut self) -> Option<String> {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return Some("one is dead".to_owned());
+        }
+        if procs::process(self.pid()).is_none_or(|found| found.is_stopped != self.frozen) {
+            return Some("one was stopped or continued".to_owned());
+        }
+        let waiting = ["SigPnd", "ShdPnd"].map(|which| procs::signals(self.pid(), which));
+        (waiting != [Some(0), Some(0)]).then(|| format!("signals wait for one: {waiting:x?}"))
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// Somebody who has this pid.
-fn stranger_at(pid: u32) -> Result<Child, String> {
+fn stranger_at(pid: u32) -> Result<Stranger, String> {
     const TRIES: usize = 100;
     await_free(pid)?;
     // The kernel tells when a process began by a hundredth of a second. No machine goes through all pids in one.
@@ -71,28 +124,22 @@ fn stranger_at(pid: u32) -> Result<Child, String> {
     for _ in 0..TRIES {
         std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string())
             .map_err(|error| format!("no pid can be chosen: {error}"))?;
-        let mut child = stranger()?;
-        if child.id() == pid {
-            return Ok(child);
+        let stranger = Stranger::come()?;
+        if stranger.pid() == pid {
+            return stranger.ready();
         }
-        let _ = child.kill();
-        let _ = child.wait();
     }
     Err(format!("pid {pid} is not given again"))
 }
 
-/// They live; then they are ended.
-fn spared(strangers: Vec<Child>, what: &str) -> Result<(), String> {
-    let mut hit = 0;
-    for mut child in strangers {
-        hit += usize::from(!matches!(child.try_wait(), Ok(None)));
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    if hit == 0 { Ok(()) } else { Err(format!("{what}: {hit} strangers were hit")) }
+/// No signal has reached them.
+fn spared(mut strangers: Vec<Stranger>, what: &str) -> Result<(), String> {
+    thread::sleep(REACH);
+    let hits: Vec<String> = strangers.iter_mut().filter_map(Stranger::hit).collect();
+    if hits.is_empty() { Ok(()) } else { Err(format!("{what}: strangers were hit: {}", hits.join("; "))) }
 }
 
-type Case = (&'static str, fn(&mut Dice) -> Result<Vec<Child>, String>);
+type Case = (&'static str, fn(&mut Dice) -> Result<Vec<Stranger>, String>);
 
 const CASES: [Case; 6] = [
     ("a keeper's death, and a sweep", sweep_after_death),
@@ -114,7 +161,7 @@ fn cancel(claim: ClaimKey, dice: &mut Dice) -> Request {
     Request::Stop { claim, reason: StopReason::Cancelled, grace_ms: [0, 100][dice.below(2)] }
 }
 
-fn sweep_after_death(dice: &mut Dice) -> Result<Vec<Child>, String> {
+fn sweep_after_death(dice: &mut Dice) -> Result<Vec<Stranger>, String> {
     let mut kept = Kept::new(OnCrash::Kill, dice.word())?;
     let claim = kept.start(kept.order(1, &["sleep", "60"]))?;
     let pid = kept.started(claim)?;
@@ -129,24 +176,42 @@ fn sweep_after_death(dice: &mut Dice) -> Result<Vec<Child>, String> {
     Ok(vec![stranger])
 }
 
-fn end_with_dead_orphan(dice: &mut Dice) -> Result<Vec<Child>, String> {
+/// Becomes `sleep`, after an orphan that ends soon has told its pid.
+const DEAD_ORPHAN: &str = "setsid -f sh -c 'echo $$ > orphan; exec sleep 0.05'; exec sleep 60";
+
+fn end_with_dead_orphan(dice: &mut Dice) -> Result<Vec<Stranger>, String> {
+    if dice.percent(50) {
+        return limit_with_dead_orphan(dice);
+    }
     let mut kept = Kept::new(OnCrash::Kill, dice.word())?;
-    let line = "setsid -f sh -c 'echo $$ > orphan; exec sleep 0.05'; exec sleep 60";
-    let mut start = kept.order(1, &["sh", "-c", line]);
-    let limit = dice.percent(50);
-    start.timeout_ms = limit.then_some(600);
-    let claim = kept.start(start)?;
+    let claim = kept.start(kept.order(1, &["sh", "-c", DEAD_ORPHAN]))?;
     let orphan = kept.written("orphan")?.parse().map_err(|_| "no pid")?;
     let stranger = stranger_at(orphan)?;
-    if !limit {
-        let stop = cancel(claim, dice);
-        kept.line()?.send(&stop)?;
-    }
+    let stop = cancel(claim, dice);
+    kept.line()?.send(&stop)?;
     kept.exited(claim)?;
     Ok(vec![stranger])
 }
 
-fn end_all(dice: &mut Dice) -> Result<Vec<Child>, String> {
+fn limit_with_dead_orphan(dice: &mut Dice) -> Result<Vec<Stranger>, String> {
+    for limit in LIMITS {
+        let mut kept = Kept::new(OnCrash::Kill, dice.word())?;
+        let mut start = kept.order(1, &["sh", "-c", DEAD_ORPHAN]);
+        start.timeout_ms = Some(limit);
+        let claim = kept.start(start)?;
+        let job = kept.started(claim)?;
+        let orphan = kept.written("orphan")?.parse().map_err(|_| "no pid")?;
+        let stranger = stranger_at(orphan)?;
+        let in_time = procs::process(job).is_some_and(|found| !found.is_zombie);
+        kept.exited(claim)?;
+        if in_time {
+            return Ok(vec![stranger]);
+        }
+    }
+    Err("no limit is long enough for a stranger to come before it".to_owned())
+}
+
+fn end_all(dice: &mut Dice) -> Result<Vec<Stranger>, String> {
     let mut kept = Kept::new(OnCrash::Kill, dice.word())?;
     let brief = kept.start(kept.order(1, &["true"]))?;
     let long = kept.start(kept.order(2, &["sh", "-c", "trap '' TERM; sleep 60; sleep 60"]))?;
@@ -159,10 +224,9 @@ fn end_all(dice: &mut Dice) -> Result<Vec<Child>, String> {
     Ok(vec![stranger])
 }
 
-fn adopt(dice: &mut Dice) -> Result<Vec<Child>, String> {
+fn adopt(dice: &mut Dice) -> Result<Vec<Stranger>, String> {
     let mut kept = Kept::new(OnCrash::Adopt, dice.word())?;
-    let line = "setsid -f sh -c 'echo $$ > orphan; exec sleep 0.05'; exec sleep 60";
-    let long = kept.start(kept.order(1, &["sh", "-c", line]))?;
+    let long = kept.start(kept.order(1, &["sh", "-c", DEAD_ORPHAN]))?;
     let brief = kept.start(kept.order(2, &["true"]))?;
     let pid = kept.started(brief)?;
     kept.exited(brief)?;
@@ -176,21 +240,21 @@ fn adopt(dice: &mut Dice) -> Result<Vec<Child>, String> {
     Ok(strangers)
 }
 
-fn stop_the_dead(dice: &mut Dice) -> Result<Vec<Child>, String> {
+fn stop_the_dead(dice: &mut Dice) -> Result<Vec<Stranger>, String> {
     let mut scene = Scene::new()?;
     let worker = scene.start_worker(&[])?;
     scene.kill_worker(worker)?;
-    let stranger = stranger_at(worker)?;
+    let mut stranger = stranger_at(worker)?;
     // A frozen worker is killed by a forced stop.
     if dice.percent(50) {
-        procs::signal(worker, Signal::STOP);
+        stranger.freeze();
     }
     scene.run(&["worker", "stop", "--force", "--timeout", "2s"])?;
     scene.run(&["worker", "start", "--drain"])?;
     Ok(vec![stranger])
 }
 
-fn restart(_: &mut Dice) -> Result<Vec<Child>, String> {
+fn restart(_: &mut Dice) -> Result<Vec<Stranger>, String> {
     let mut scene = Scene::new()?;
     let line = "[ -e job ] || { echo $$ > job; exec sleep 60; }";
     scene.run(&["enqueue", "--id", "a", "-c", line])?;
@@ -214,8 +278,8 @@ fn restart(_: &mut Dice) -> Result<Vec<Child>, String> {
 
 /// Without a namespace: records of processes that have died, whose pids strangers have now.
 fn forged(dice: &mut Dice) -> apart::Told {
-    let child = stranger()?;
-    let pid = child.id().cast_signed();
+    let stranger = Stranger::come()?.ready()?;
+    let pid = stranger.pid().cast_signed();
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_err(|error| error.to_string())?;
     let began = text.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19)?.parse::<u64>().ok());
     let record = StartedRecord {
@@ -229,6 +293,6 @@ fn forged(dice: &mut Dice) -> apart::Told {
         at_ms: 0,
     };
     let swept = sweep(&[record.claim], std::slice::from_ref(&record)).map_err(|error| error.to_string());
-    spared(vec![child], "a sweep")?;
+    spared(vec![stranger], "a sweep")?;
     swept.map(|_| String::new())
 }

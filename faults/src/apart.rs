@@ -1,4 +1,4 @@
-//! Trials in a process of their own: this program again, where pids or mounts are its own, or simply beside others.
+//! Trials in a process of their own: this program again, where pids or mounts are its own, or as another build.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -70,7 +70,6 @@ pub fn inside(what: &str, seed: u64) -> Result<String, String> {
     let told = match figure {
         "R9" => figures::pid_reuse::inside(seed, trial),
         "R12" => figures::disk_full::inside(seed, trial),
-        "R16" => figures::crowd::inside(seed, trial),
         "R22" => figures::migration::inside(),
         other => return Err(format!("{other} plays no trials apart")),
     };

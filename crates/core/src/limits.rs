@@ -32,8 +32,9 @@ pub const PRIORITY_MAX: i32 = 1_000_000;
 pub const DURATION_MS_MAX: i64 = 100 * 366 * 24 * 3600 * 1000;
 /// Latest instant that `run_at` takes, in milliseconds of the epoch: the end of the year 9998.
 pub const TIMESTAMP_MS_MAX: i64 = 253_370_764_799_999;
-/// Most jobs that are put in by one transaction; more go in steps, under a batch.
-pub const ENQUEUE_JOBS_MAX: usize = 10_000;
+/// Most jobs that are put in by one transaction; more go in steps, under a batch. A few in the build of the crash proof, so
+/// that it reaches the steps.
+pub const ENQUEUE_JOBS_MAX: usize = if cfg!(fault_points) { 8 } else { 10_000 };
 /// Most jobs of one JSON array, which is held in memory; one object a line has no bound.
 pub const ENQUEUE_ARRAY_JOBS_MAX: usize = 100_000;
 /// Longest line of an enqueue's input, in bytes.
@@ -164,8 +165,9 @@ pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const KEEPER_BACKLOG_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Most connections that follow the output of one keeper's jobs.
 pub const KEEPER_FOLLOWERS_MAX: usize = 64;
-/// A spool file is rewritten with only its live records once it passes this size, in bytes.
-pub const SPOOL_BYTES_MAX: u64 = 1024 * 1024;
+/// A spool file is rewritten with only its live records once it passes this size, in bytes. In the build of the crash proof
+/// that is after a few jobs.
+pub const SPOOL_BYTES_MAX: u64 = if cfg!(fault_points) { 2 * 1024 } else { 1024 * 1024 };
 /// Default time between TERM and KILL (`kill-grace`).
 pub const KILL_GRACE_DEFAULT: Duration = Duration::from_secs(10);
 /// After KILL the keeper looks this often for what is left of a tree.

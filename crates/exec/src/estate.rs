@@ -79,6 +79,7 @@ impl Estate {
         }
         for name in [spool_name(&self.id), format!("{}.new", spool_name(&self.id)), socket_name(&self.id)] {
             remove_if_there(&self.run_dir.join(name))?;
+            point!("estate.file.removed");
         }
         point!("estate.emptied");
         unmark_orphan(&self.run_dir, &self.id)?;

@@ -60,11 +60,15 @@ fn orphan_name(id: &str) -> String {
 
 pub(crate) fn mark_orphan(run_dir: &Path, id: &str) -> io::Result<()> {
     let path = run_dir.join(orphan_name(id));
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map(drop)
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    point!("orphan.marked");
+    Ok(())
 }
 
 pub(crate) fn unmark_orphan(run_dir: &Path, id: &str) -> io::Result<()> {
-    remove_if_there(&run_dir.join(orphan_name(id)))
+    remove_if_there(&run_dir.join(orphan_name(id)))?;
+    point!("orphan.unmarked");
+    Ok(())
 }
 
 /// The keepers that live without a worker, sorted.

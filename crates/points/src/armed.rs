@@ -1,9 +1,9 @@
 //! What a point does in the build of the crash proof: it counts, and at the one that was asked for it kills.
 //!
-//! `QUEUECTL_POINT_KILL=<role>:<n>:<file>` asks for the n-th point of a process of that role: `cli`, `worker` or `keeper`,
-//! and `worker+keeper` or `keeper+worker` for both at once at a point of the first. Whoever creates the file dies, and
-//! writes into it where; so there is one death. With `any:0:<file>` nobody dies: each point that is reached adds a line of
-//! role and name.
+//! `QUEUECTL_POINT_KILL=<role>:<name>:<n>:<file>` asks for the n-th time that a process of that role reaches the point of
+//! that name: `cli`, `worker` or `keeper`, and `worker+keeper` or `keeper+worker` for both at once at a point of the first.
+//! Whoever creates the file dies, and writes into it where; so there is one death. With `any::0:<file>` nobody dies: each
+//! point that is reached adds a line of role and name.
 
 #![expect(
     clippy::disallowed_methods,
@@ -22,7 +22,8 @@ static ORDER: OnceLock<Option<Order>> = OnceLock::new();
 
 /// Who is to die where.
 struct Order {
-    at: u64,
+    name: String,
+    nth: u64,
     /// Its worker or keeper dies with it.
     both: bool,
     file: String,
@@ -31,11 +32,10 @@ struct Order {
 /// Counts a point, and dies there if it is the one.
 pub fn reach(name: &str) {
     let Some(order) = ORDER.get_or_init(read_order) else { return };
-    let reached = REACHED.fetch_add(1, Ordering::Relaxed) + 1;
-    if order.at == 0 {
+    if order.nth == 0 {
         return note(&order.file, name);
     }
-    if reached != order.at {
+    if name != order.name || REACHED.fetch_add(1, Ordering::Relaxed) + 1 != order.nth {
         return;
     }
     // Somebody else of this role was there first.
@@ -64,9 +64,10 @@ fn note(file: &str, name: &str) {
 fn read_order() -> Option<Order> {
     let asked = std::env::var(ASKED).ok()?;
     let (roles, rest) = asked.split_once(':')?;
-    let (at, file) = rest.split_once(':')?;
+    let (name, rest) = rest.split_once(':')?;
+    let (nth, file) = rest.split_once(':')?;
     let (role, both) = roles.split_once('+').map_or((roles, false), |(role, _)| (role, true));
-    let order = Order { at: at.parse().ok()?, both, file: file.to_owned() };
+    let order = Order { name: name.to_owned(), nth: nth.parse().ok()?, both, file: file.to_owned() };
     (role == own_role() || role == "any").then_some(order)
 }
 

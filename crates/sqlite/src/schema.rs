@@ -6,6 +6,7 @@ use queuectl_core::outcome::{Interruption, Outcome, Output, Usage};
 use queuectl_core::settle::{Tally, decide};
 use queuectl_core::store::{AttemptRecord, Settle, StoreError};
 use queuectl_core::time::Timestamp;
+use queuectl_points::point;
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::failure::Failure;
@@ -84,6 +85,7 @@ pub fn create(connection: &Connection, path: &Path) -> Result<(), Failure> {
     // Both hold only if they come before the log and the first table.
     patiently(|| connection.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL"))?;
     keep_log(connection)?;
+    point!("schema.create.before");
     let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     if is_there(&transaction)? {
         return Ok(());
@@ -99,7 +101,9 @@ pub fn create(connection: &Connection, path: &Path) -> Result<(), Failure> {
         (first.version, first.min_reader, first.min_writer, draw() as i64, device, inode, born),
     )?;
     take(&transaction, rest)?;
+    point!("schema.commit.before");
     transaction.commit()?;
+    point!("schema.commit.after");
     // Until then the schema is in the log alone, and the file by itself would be a database of nobody.
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(())

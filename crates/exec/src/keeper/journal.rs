@@ -86,6 +86,7 @@ impl Journal {
         point!("spool.settle.before");
         if self.live.is_empty() {
             self.file.set_len(0)?;
+            point!("spool.emptied");
             (self.len, self.noted) = (0, Vec::new());
             return Ok(());
         }
@@ -119,7 +120,9 @@ impl Journal {
         let mut file = open(&path, OpenOptions::new().create(true))?;
         file.set_len(0)?;
         file.write_all(&bytes)?;
+        point!("spool.rewrite.before");
         std::fs::rename(&path, &self.path)?;
+        point!("spool.rewrite.after");
         self.file = file;
         (self.len, self.noted) = (bytes.len() as u64, Vec::new());
         self.rewrite_at = SPOOL_BYTES_MAX.max(2 * self.len);

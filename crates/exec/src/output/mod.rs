@@ -17,6 +17,7 @@ pub(crate) use place::OutputDir;
 
 use crate::protocol::{Body, Captured, ClaimKey, Stream};
 use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, OUTPUT_ROTATE_BYTES_PER_TURN};
+use queuectl_points::point;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
@@ -196,8 +197,11 @@ pub fn is_as_kept(file: &Path, len: u64, sha256: &[u8]) -> io::Result<bool> {
 /// The keeper does not; whoever records the outcome in the store calls this first.
 pub fn sync_output(out_dir: &Path, captured: &Captured) -> io::Result<()> {
     let Body::File { name, .. } = &captured.body else { return Ok(()) };
+    point!("output.sync.before");
     File::open(out_dir.join(name))?.sync_all()?;
-    File::open(out_dir)?.sync_all()
+    File::open(out_dir)?.sync_all()?;
+    point!("output.sync.after");
+    Ok(())
 }
 
 /// The last bytes of what was kept, at most so many.

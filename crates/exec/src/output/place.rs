@@ -3,6 +3,7 @@
 use super::tail::{Room, Tail};
 use crate::protocol::Body;
 use queuectl_core::limits::OUTPUT_INLINE_BYTES_MAX;
+use queuectl_points::point;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -83,6 +84,7 @@ impl Place {
                 return Ok(());
             }
             let file = self.dir.create(&self.name)?;
+            point!("output.created");
             if let Err(error) = file.write_all_at(memory, 0) {
                 drop(file);
                 let _ = std::fs::remove_file(self.dir.0.join(&self.name));
@@ -91,7 +93,10 @@ impl Place {
             self.bytes = Bytes::File(Some(file));
         }
         match &self.bytes {
-            Bytes::File(Some(file)) => file.write_all_at(bytes, at),
+            Bytes::File(Some(file)) => {
+                point!("output.write");
+                file.write_all_at(bytes, at)
+            }
             Bytes::File(None) | Bytes::Memory(_) => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }

@@ -4,6 +4,7 @@ use queuectl_core::job::NewJob;
 use queuectl_core::limits::{CHANGE_BATCH_MAX, ENQUEUE_JOBS_MAX};
 use queuectl_core::store::{BatchId, Inserted, Loading};
 use queuectl_exec::rundir::{self, HeldLock, Kind};
+use queuectl_points::point;
 
 use super::Client;
 use crate::error::{EnqueueError, Error};
@@ -27,6 +28,7 @@ impl Client {
         // Before the batch is there, so that nobody takes it for dead.
         let lock = rundir::lock(&run_dir, Kind::Loader, &id).map_err(|e| file("make a lock in", e))?;
         let batch = self.store.begin_batch(&id).await?;
+        point!("load.begun");
         Ok(Loader { client: self.clone(), batch, lock })
     }
 
@@ -72,7 +74,10 @@ impl Loader {
     async fn add_step(&self, jobs: &mut [NewJob]) -> Result<(), EnqueueError> {
         for _ in 0..super::enqueue::ID_DRAWS_MAX {
             match self.client.store.stage(self.batch, jobs.to_vec()).await? {
-                Inserted::All => return Ok(()),
+                Inserted::All => {
+                    point!("load.staged");
+                    return Ok(());
+                }
                 Inserted::Duplicate(id) => self.client.draw_again(jobs, id)?,
             }
         }
@@ -81,7 +86,9 @@ impl Loader {
 
     /// Opens the batch; `step` hears how many jobs each step after that has made ready to run.
     pub async fn open(self, mut step: impl FnMut(u64)) -> Result<(), Error> {
+        point!("load.open.before");
         self.client.store.open_batch(self.batch).await?;
+        point!("load.open.after");
         // Workers do it as well; here it is done even if there is none.
         loop {
             let promoted = self.client.store.promote_batches(ENQUEUE_JOBS_MAX).await?;

@@ -13,6 +13,7 @@ use queuectl_core::store::{Claim, Listener, Settle, Settled, StopMode, StoreErro
 use queuectl_exec::now_boot_ms;
 use queuectl_exec::protocol::{Event, ExitRecord, Request, StopReason};
 use queuectl_exec::rundir;
+use queuectl_points::point;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
@@ -129,6 +130,7 @@ enum Next {
 impl Foster {
     async fn new(client: &Client, adopted: Adopted, household: &Household) -> Result<Foster, Error> {
         let Adopted { link, told } = adopted;
+        point!("adopt.begun");
         let listener = client.store.listen(Topic::Work).await?;
         let settings = client.settings().await?;
         let held = client.store.claims_of(&link.owner).await?;
@@ -149,6 +151,7 @@ impl Foster {
         for (claim, record) in found.ended {
             foster.end(&claim, Box::new(record)).await?;
         }
+        point!("adopt.found");
         foster.send(found.orders);
         foster.count();
         info!(keeper.id = %foster.link.owner, running = foster.counted, "adopted what a worker left running");
@@ -246,6 +249,7 @@ impl Foster {
         match self.client.store.exchange(request).await {
             Ok(reply) => {
                 self.failing_since = None;
+                point!("adopt.settled");
                 let answer = self.ward.hear(offered, reply);
                 for (job, attempt, settle, result) in &answer.settled {
                     self.tell(job, *attempt, settle, result);

@@ -248,9 +248,11 @@ impl Link {
 
     /// Parts from a keeper whose attempts run on, for the next worker to adopt. Returns once it knows.
     pub async fn hand_over(mut self) {
+        point!("handover.before");
         self.send(Request::HandOver);
         // It drops the connection of whoever has handed over.
         while self.next().await.is_some() {}
+        point!("handover.after");
     }
 }
 

@@ -1,62 +1,59 @@
 //! A scripted day of the real binary, in which the command, the worker or the keeper is killed at a point of its code, and
 //! started again until the script is done; and what must hold of every job meanwhile and in the end.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::crash_fate::{Blow, Fate};
 use crate::dice::Dice;
-use crate::house::{Attempt, House, Job, Ledger, note, until};
+use crate::house::{self, Attempt, Claim, House, Job, Ledger, note, note_long, transitions, until};
 use crate::snapshot::faults_in;
 
 /// What a day acknowledges: jobs, and commands that change something else.
-pub const ACKNOWLEDGED: u64 = SINGLES + 2 * BULK + LATER + ORDERS;
+pub const ACKNOWLEDGED: u64 = SINGLES + BULK + HANDFUL + LATER + ORDERS;
 const SINGLES: u64 = 7;
-const BULK: u64 = 14;
+/// More than the binary with fail points puts in by one transaction, and fewer.
+const BULK: u64 = 20;
+const HANDFUL: u64 = 8;
 const LATER: u64 = 3;
 /// Settings, cancels, a deletion, retries, a prune, a stop.
-const ORDERS: u64 = 4 + 2 + 1 + 2 + 1 + 1;
+const ORDERS: u64 = SETTINGS.len() as u64 + 2 + 1 + 2 + 1 + 1;
+const SETTINGS: [(&str, &str); 4] =
+    [("crash-limit", "1000"), ("backoff-base", "1"), ("backoff-max", "20ms"), ("kill-grace", "1s")];
 /// Between two looks at the store, which takes a while itself.
 const LOOK: Duration = Duration::from_millis(25);
 /// Far more than anybody is killed in a day.
 const TRIES_MAX: usize = 10;
-const SLOTS: &str = "4";
+const SLOTS: usize = 4;
 const SIGKILL: i32 = 9;
-
-/// Who dies, and at which of its points.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Blow {
-    /// As the fail points know it: `cli`, `worker`, `keeper`, `worker+keeper`, `keeper+worker`; `any` with the point 0 kills
-    /// nobody, and tells of all points.
-    pub role: &'static str,
-    pub at: u64,
-}
-
-/// What is to happen in a day.
-#[derive(Debug, Clone, Default)]
-pub struct Fate {
-    /// To the command of this number, from 0.
-    pub command: Option<(usize, Blow)>,
-    /// To the first worker or its keeper, to the worker that is started in its place, and so on.
-    pub workers: VecDeque<Blow>,
-}
 
 pub struct Day {
     pub house: House,
     fate: Fate,
     /// Commands given.
     pub commands: usize,
-    /// Where those who were asked to die write down at which point they did.
-    files: Vec<String>,
-    /// Acknowledged, with their commands, and not deleted since.
+    /// Who was asked to die, and the file in which he writes down at which point he did.
+    ordered: Vec<(String, Blow)>,
+    /// The next worker is to leave once nothing is left to do.
+    drains: bool,
+    /// Acknowledged, or found to be done by a command that was killed, and not deleted since; with their commands.
     owed: BTreeMap<String, String>,
     /// As they were when they were first seen ended.
     ended: BTreeMap<String, (Job, Vec<Attempt>)>,
     /// Brought back by a person.
     revived: BTreeSet<String>,
+    /// Deleted after they had succeeded, with the claims of their runs.
+    pruned: BTreeSet<String>,
+    forgotten: BTreeSet<Claim>,
+    /// Runs that were broken off.
+    interrupted: BTreeSet<(String, u32)>,
+    /// Exit codes that were seen in a spool.
+    spooled: BTreeMap<Claim, i32>,
+    /// By commands that were not killed.
     pub acknowledged: u64,
 }
 
@@ -66,51 +63,65 @@ impl Day {
             house: House::new(program)?,
             fate,
             commands: 0,
-            files: Vec::new(),
+            ordered: Vec::new(),
+            drains: false,
             owed: BTreeMap::new(),
             ended: BTreeMap::new(),
             revived: BTreeSet::new(),
+            pruned: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            interrupted: BTreeSet::new(),
+            spooled: BTreeMap::new(),
             acknowledged: 0,
         })
     }
 
     /// Plays it all, and looks it through.
     pub fn live(&mut self, dice: &mut Dice) -> Result<(), String> {
-        for (key, value) in
-            [("crash-limit", "1000"), ("backoff-base", "1"), ("backoff-max", "20ms"), ("kill-grace", "1s")]
-        {
+        for (number, (key, value)) in SETTINGS.into_iter().enumerate() {
             self.order(&["config", "set", key, value], |_| Ok(false))?;
+            if number == 0 {
+                transitions::watch(&self.house.database)?;
+            }
         }
         self.start_worker()?;
         self.enqueue_singly(dice)?;
-        self.enqueue_bulk("a", dice)?;
+        self.enqueue_bulk("a", BULK, "sleep 0.02", dice)?;
         self.change_minds(dice)?;
         self.all_end()?;
         self.bring_back()?;
         self.all_end()?;
-        self.house.ledger()?.check(|id| 1 + u32::from(self.revived.contains(id)))?;
+        self.check(&self.house.ledger()?)?;
         self.prune()?;
-        self.enqueue_bulk("b", dice)?;
-        self.order(&["worker", "stop"], |_| Ok(false))?;
-        until("the workers end", || self.look_after(false).map(|workers| workers == 0))?;
-        self.house.start_worker(&["--count", SLOTS, "--drain"], None)?;
-        self.house.workers_end_well()?;
+        self.enqueue_bulk("b", HANDFUL, "sleep 0.3", dice)?;
+        self.order(&["worker", "stop", "--handover"], |_| Ok(false))?;
+        until("the workers hand over", || self.look_after(false).map(|workers| workers == 0))?;
+        self.leave_to_heirs()?;
         self.judge()
     }
 
-    /// Where somebody died.
-    pub fn deaths(&self) -> Vec<String> {
-        self.files.iter().map(|file| self.house.read(file)).filter(|text| !text.is_empty()).collect()
+    /// Where somebody died, by whose blow.
+    pub fn deaths(&self) -> Vec<(&Blow, String)> {
+        let told = self.ordered.iter().filter(|(_, blow)| !blow.is_none());
+        told.map(|(file, blow)| (blow, self.house.read(file)))
+            .filter(|(_, point)| !point.is_empty())
+            .collect()
     }
 
-    /// What those told who were asked to tell of all their points.
-    pub fn told(&self) -> String {
-        self.deaths().join("\n")
+    /// How many were asked to die.
+    pub fn blows(&self) -> usize {
+        self.ordered.iter().filter(|(_, blow)| !blow.is_none()).count()
+    }
+
+    /// What workers and their keepers told who were asked to tell of all their points, one after the other.
+    pub fn told_by_workers(&self) -> Vec<String> {
+        let told = self.ordered.iter().filter(|(file, blow)| blow.is_none() && file.starts_with("worker"));
+        told.map(|(file, _)| self.house.read(file)).collect()
     }
 
     fn enqueue_singly(&mut self, dice: &mut Dice) -> Result<(), String> {
         for number in 0..SINGLES - 2 {
-            let between = ["sleep 0.03", ":", FAILS_FIRST, FAILS_ALWAYS, ":"][number as usize % 5];
+            let between = ["sleep 0.03", ":", FAILS_FIRST, FAILS_ALWAYS][number as usize % 4];
             self.enqueue(&[&job(&format!("s{number}"), between, 0, dice)])?;
         }
         for number in 0..2 {
@@ -119,10 +130,12 @@ impl Day {
         Ok(())
     }
 
-    fn enqueue_bulk(&mut self, name: &str, dice: &mut Dice) -> Result<(), String> {
-        let some = (0..BULK).map(|number| {
-            let between = [":", "sleep 0.02", FAILS_FIRST, ":", FAILS_ALWAYS][dice.below(5)];
-            job(&format!("{name}{number}"), between, 0, dice)
+    /// Every fourth prints so much that it goes to a file.
+    fn enqueue_bulk(&mut self, name: &str, count: u64, nap: &str, dice: &mut Dice) -> Result<(), String> {
+        let some = (0..count).map(|number| {
+            let id = format!("{name}{number}");
+            let between = [":", nap, FAILS_FIRST, nap, FAILS_ALWAYS][dice.below(5)];
+            if number % 4 == 0 { long_job(&id, dice) } else { job(&id, between, 0, dice) }
         });
         let some: Vec<serde_json::Value> = some.collect();
         self.enqueue(&some.iter().collect::<Vec<_>>())
@@ -163,11 +176,15 @@ impl Day {
         let pruned: BTreeSet<String> = self.owed.keys().filter(succeeded).cloned().collect();
         let words = ["prune", "--older-than", "0s", "--state", "completed"];
         self.order(&words, |_| Ok(false))?;
+        for id in &pruned {
+            self.forgotten.extend(ledger.runs_of(id).map(|(_, run)| run.claim));
+        }
         let left = self.house.ledger()?;
         if let Some(id) = pruned.iter().find(|id| left.jobs.contains_key(*id)) {
             return Err(format!("{id} was pruned, and is there"));
         }
         self.owed.retain(|id, _| !pruned.contains(id));
+        self.pruned = pruned;
         Ok(())
     }
 
@@ -183,46 +200,49 @@ impl Day {
                 some => Err(format!("{some} of {} enqueued together are there", ids.len())),
             }
         };
-        if let [one] = jobs {
-            self.command(&["enqueue", &one.to_string()], None, there)?;
+        let acknowledged = if let [one] = jobs {
+            self.command(&["enqueue", &one.to_string()], None, there)?
         } else {
-            self.command(&["enqueue", "-", "--quiet"], Some(&lines), there)?;
-        }
+            self.command(&["enqueue", "-", "--quiet"], Some(&lines), there)?
+        };
         for job in jobs {
             let text = |field: &str| job[field].as_str().unwrap_or_default().to_owned();
             self.owed.insert(text("id"), text("command"));
         }
-        self.acknowledged += jobs.len() as u64;
+        self.acknowledged += if acknowledged { jobs.len() as u64 } else { 0 };
         Ok(())
     }
 
     fn order(&mut self, words: &[&str], done: impl Fn(&Day) -> Result<bool, String>) -> Result<(), String> {
-        self.command(words, None, done)?;
-        self.acknowledged += 1;
+        self.acknowledged += u64::from(self.command(words, None, done)?);
         Ok(())
     }
 
-    /// Gives a command until it is acknowledged, or is found to have been done by one that was killed.
+    /// Gives a command until it is acknowledged, or is found to have been done by one that was killed. True if it is
+    /// acknowledged.
     fn command(
         &mut self,
         words: &[&str],
         input: Option<&str>,
         done: impl Fn(&Day) -> Result<bool, String>,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let number = self.commands;
         self.commands += 1;
         let mut blow = self.fate.command.take_if(|(which, _)| *which == number).map(|(_, blow)| blow);
-        let counting = self.fate.workers.front().filter(|blow| blow.at == 0).cloned();
+        let telling = self.fate.tells().then(Blow::none);
         let mut killed = false;
         for _ in 0..TRIES_MAX {
             let mut command = self.house.command(words);
-            if let Some(blow) = blow.take().or_else(|| counting.clone()) {
-                command.env("QUEUECTL_POINT_KILL", self.asked(&blow, &format!("command-{number}")));
+            if let Some(blow) = blow.take().or_else(|| telling.clone()) {
+                command.env("QUEUECTL_POINT_KILL", self.asked(blow, &format!("command-{number}")));
             }
             let ran = self.house.finish(command, input)?;
             let dies = ran.status.signal() == Some(SIGKILL);
-            if ran.status.success() || ((killed || dies) && done(self)?) {
-                return Ok(());
+            if ran.status.success() {
+                return Ok(true);
+            }
+            if (killed || dies) && done(self)? {
+                return Ok(false);
             }
             if !dies {
                 return Err(format!("{words:?}: {}: {}", ran.status, ran.stderr.trim()));
@@ -232,31 +252,50 @@ impl Day {
         Err(format!("{words:?} was killed again and again"))
     }
 
-    fn asked(&mut self, blow: &Blow, file: &str) -> String {
-        self.files.push(file.to_owned());
-        format!("{}:{}:{}", blow.role, blow.at, self.house.path(file).display())
+    fn asked(&mut self, blow: Blow, file: &str) -> String {
+        let asked = blow.asked(&self.house.path(file));
+        self.ordered.push((file.to_owned(), blow));
+        asked
     }
 
     fn start_worker(&mut self) -> Result<(), String> {
-        let counting = self.fate.workers.front().filter(|blow| blow.at == 0).cloned();
-        let blow = counting.or_else(|| self.fate.workers.pop_front());
-        let file = format!("worker-{}", self.files.len());
-        let asked = blow.map(|blow| self.asked(&blow, &file));
-        self.house.start_worker(&["--count", SLOTS], asked.as_deref()).map(drop)
+        // What stands in a spool while nobody reads it.
+        self.spooled.extend(house::exits(&self.house.run_dir()));
+        let blow = if self.drains { self.fate.heir.take() } else { self.fate.workers.pop_front() };
+        let file = format!("worker-{}", self.ordered.len());
+        let asked = blow.map(|blow| self.asked(blow, &file));
+        let slots = SLOTS.to_string();
+        let words = ["--count", &slots, "--drain"];
+        self.house.start_worker(if self.drains { &words } else { &words[..2] }, asked.as_deref()).map(drop)
     }
 
-    /// Sees how workers have ended, which nobody does by himself; starts another one, if there is to be one. Returns how
-    /// many there are.
+    /// Sees how workers have ended; starts another one for each that was killed, if there is to be one. By himself only one
+    /// ends that drains. Returns how many there are.
     fn look_after(&mut self, again: bool) -> Result<usize, String> {
         for (_, status) in self.house.ended() {
             match status.signal() {
                 Some(SIGKILL) if again => self.start_worker()?,
                 Some(SIGKILL) => {}
-                _ if again || !status.success() => return Err(format!("a worker ended with {status}")),
+                _ if again && !self.drains || !status.success() => {
+                    return Err(format!("a worker ended with {status}"));
+                }
                 _ => {}
             }
         }
         Ok(self.house.worker_pids().len())
+    }
+
+    /// A worker does what is left, and another one takes over from whoever died at leaving.
+    fn leave_to_heirs(&mut self) -> Result<(), String> {
+        self.drains = true;
+        for _ in 0..2 {
+            self.start_worker()?;
+            until("the workers end", || {
+                self.observe()?;
+                self.look_after(true).map(|workers| workers == 0)
+            })?;
+        }
+        Ok(())
     }
 
     fn is(&self, id: &str, state: &str) -> Result<bool, String> {
@@ -289,16 +328,58 @@ impl Day {
                 _ => {}
             }
         }
-        match ledger.jobs.keys().find(|id| !self.owed.contains_key(*id)) {
+        self.spooled.extend(house::exits(&self.house.run_dir()));
+        let interrupted = ledger.attempts.iter().filter(|(_, run)| run.outcome == "interrupted");
+        self.interrupted.extend(interrupted.map(|(run, _)| run.clone()));
+        if let Some(id) = ledger.jobs.keys().find(|id| !self.owed.contains_key(*id)) {
+            return Err(format!("{id} was deleted, and is there"));
+        }
+        let mut ran = ledger.noted.keys().map(|(id, _)| id);
+        match ran.find(|id| !self.owed.contains_key(*id) && !self.pruned.contains(*id)) {
             None => Ok(ledger),
-            Some(id) => Err(format!("{id} was deleted, and is there")),
+            Some(id) => Err(format!("{id} was deleted, and ran")),
         }
     }
 
-    /// The total-queue check, at the end of the day.
+    /// The total-queue check, and what only a day knows of its runs.
+    fn check(&self, ledger: &Ledger) -> Result<(), String> {
+        ledger.check(|id| 1 + u32::from(self.revived.contains(id)))?;
+        let by_claim: BTreeMap<Claim, (&(String, u32), &Attempt)> =
+            ledger.attempts.iter().map(|(run, attempt)| (attempt.claim, (run, attempt))).collect();
+        for (claim, code) in self.spooled.iter().filter(|(claim, _)| !self.forgotten.contains(*claim)) {
+            match by_claim.get(claim) {
+                Some((_, run)) if run.outcome == "exited" && run.exit == Some(*code) => {}
+                found => {
+                    return Err(format!("a keeper wrote down that {claim:?} exited with {code}: {found:?}"));
+                }
+            }
+        }
+        self.check_interruptions(ledger)
+    }
+
+    /// A run is broken off by nothing but the death of its keeper, which has no more of them than slots. What was claimed
+    /// and never reached a keeper counts as interrupted as well, but nothing was broken off.
+    fn check_interruptions(&self, ledger: &Ledger) -> Result<(), String> {
+        let keepers = self.deaths().iter().filter(|(blow, _)| blow.kills_keeper()).count();
+        let had_begun = |run: &&(String, u32)| ledger.noted.get(*run).is_some_and(|noted| noted.begins > 0);
+        let broken_off: Vec<&(String, u32)> = self.interrupted.iter().filter(had_begun).collect();
+        if broken_off.len() > SLOTS * keepers {
+            return Err(format!("{keepers} keepers died, and these were broken off: {broken_off:?}"));
+        }
+        Ok(())
+    }
+
+    /// At the end of the day.
     fn judge(&mut self) -> Result<(), String> {
         let ledger = self.observe()?;
-        ledger.check(|id| 1 + u32::from(self.revived.contains(id)))?;
+        self.check(&ledger)?;
+        transitions::check(&self.house.database, |id| u32::from(self.revived.contains(id)))?;
+        for (key, value) in SETTINGS {
+            let set = self.house.json(&["config", "get", key, "--json"])?;
+            if set["value"] != value {
+                return Err(format!("{key} was set to {value}: {set}"));
+            }
+        }
         for (id, job) in &ledger.jobs {
             let due = match id.as_str() {
                 "later" | "long" => "cancelled",
@@ -339,4 +420,8 @@ fn has_ended(job: &Job) -> bool {
 fn job(id: &str, between: &str, delay: u32, dice: &mut Dice) -> serde_json::Value {
     let command = note(between, &dice.letters(12));
     serde_json::json!({"id": id, "command": command, "max_retries": 2, "delay": delay})
+}
+
+fn long_job(id: &str, dice: &mut Dice) -> serde_json::Value {
+    serde_json::json!({"id": id, "command": note_long(&dice.letters(12)), "max_retries": 2})
 }

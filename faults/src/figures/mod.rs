@@ -4,6 +4,7 @@ pub mod back_again;
 pub mod call_errors;
 pub mod clock_jumps;
 mod crash_day;
+mod crash_fate;
 pub mod crash_sweep;
 pub mod crowd;
 pub mod damage;

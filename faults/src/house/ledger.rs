@@ -1,26 +1,49 @@
 //! The total-queue check: what the store says came of each job, against what the jobs wrote down themselves.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
+use super::spools::Claim;
 use crate::snapshot::witness;
+
+/// More than a store keeps without a file, in bytes.
+const LONG: usize = 40 * 1024;
 
 /// A shell line that notes its begin and its end, each with what it is, prints something that no other run prints, the one
 /// half before `between` and the other after, and exits with the code in `$c`, which `between` may set.
 pub fn note(between: &str, letters: &str) -> String {
+    line(between, letters, letters)
+}
+
+/// The same, but between the halves it prints so much that it is kept in a file.
+pub fn note_long(letters: &str) -> String {
+    line(&format!("yes \"$i $$\" | head -c {LONG}"), letters, &format!("{LONG} {letters}"))
+}
+
+fn line(between: &str, letters: &str, noted: &str) -> String {
     format!(
         "c=0; i=\"$QUEUECTL_JOB_ID $QUEUECTL_ATTEMPT\"; printf '%s ' \"$i $$\"; echo \"begin $i $$\" >>notes; \
-         {between}; echo \"{letters}\"; echo \"end $i $c $i $$ {letters}\" >>notes; exit $c"
+         {between}; echo \"{letters}\"; echo \"end $i $c $i $$ {noted}\" >>notes; exit $c"
     )
 }
 
-/// What a job that noted this must have printed.
-pub fn outputs_of(printed: &str) -> String {
-    let digest = Sha256::digest(format!("{printed}\n").as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What a run that noted this has printed.
+fn printed_by(noted: &str) -> Vec<u8> {
+    let words: Vec<&str> = noted.split(' ').collect();
+    let [id, number, pid, length, letters] = words[..] else { return format!("{noted}\n").into_bytes() };
+    let own = format!("{id} {number} {pid}");
+    let between =
+        format!("{own}\n").into_bytes().into_iter().cycle().take(length.parse().unwrap_or_default());
+    format!("{own} ")
+        .into_bytes()
+        .into_iter()
+        .chain(between)
+        .chain(format!("{letters}\n").into_bytes())
+        .collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +62,36 @@ pub struct Attempt {
     pub outcome: String,
     pub exit: Option<i32>,
     pub charged: bool,
-    /// The digest of its standard output in hexadecimal digits; nothing if it printed nothing.
-    pub sha256: Option<String>,
+    pub claim: Claim,
+    /// Its standard output; nothing if it printed nothing.
+    pub printed: Option<Kept>,
+}
+
+/// What the store keeps of an output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub sha256: Vec<u8>,
+    /// If it is not in a file.
+    pub body: Option<Vec<u8>>,
+    pub file: Option<String>,
+}
+
+impl Kept {
+    /// The bytes as a reader is given them, if they are what their digest says.
+    fn bytes(&self, out_dir: &Path) -> Result<Vec<u8>, String> {
+        let bytes = match &self.file {
+            Some(name) => {
+                let path = out_dir.join(name);
+                fs::read(&path).map_err(|e| format!("its output {}: {e}", path.display()))?
+            }
+            None => self.body.clone().unwrap_or_default(),
+        };
+        if Sha256::digest(&bytes).as_slice() == self.sha256 {
+            Ok(bytes)
+        } else {
+            Err("its output has another digest".to_owned())
+        }
+    }
 }
 
 /// One run, as it wrote it down.
@@ -57,21 +108,26 @@ pub struct Ledger {
     pub jobs: BTreeMap<String, Job>,
     pub attempts: BTreeMap<(String, u32), Attempt>,
     pub noted: BTreeMap<(String, u32), Noted>,
+    /// Of the outputs' files.
+    pub out_dir: PathBuf,
 }
 
 impl Ledger {
     pub fn read(database: &Path, notes: &str) -> Result<Ledger, String> {
         let connection = witness(database).map_err(|e| e.to_string())?;
         let (jobs, attempts) = rows(&connection).map_err(|e| e.to_string())?;
-        Ok(Ledger { jobs, attempts, noted: read_notes(notes)? })
+        let out_dir = PathBuf::from(format!("{}.out", database.display()));
+        Ok(Ledger { jobs, attempts, noted: read_notes(notes)?, out_dir })
     }
 
-    /// Every run that the store has is as the run itself wrote it down, and the other way round; a job that succeeded did
+    /// Every run that the store has, to the bytes of its output, is as the run itself wrote it down, and the other way round; a job that succeeded did
     /// once and last; none had more tries than it may. `lives`: how often a person may have begun it anew.
     pub fn check(&self, lives: impl Fn(&str) -> u32) -> Result<(), String> {
         for ((id, number), attempt) in &self.attempts {
             let noted = self.noted.get(&(id.clone(), *number)).cloned().unwrap_or_default();
-            agree(attempt, &noted)
+            let printed = attempt.printed.as_ref().map(|kept| kept.bytes(&self.out_dir)).transpose();
+            printed
+                .and_then(|printed| agree(attempt, printed.as_deref(), &noted))
                 .map_err(|why| format!("{id} run {number}: {why}: {attempt:?}, {noted:?}"))?;
         }
         for ((id, number), noted) in &self.noted {
@@ -120,7 +176,7 @@ impl Ledger {
     }
 }
 
-fn agree(attempt: &Attempt, noted: &Noted) -> Result<(), String> {
+fn agree(attempt: &Attempt, kept: Option<&[u8]>, noted: &Noted) -> Result<(), String> {
     match attempt.outcome.as_str() {
         "exited" => {
             let [(code, printed)] = noted.ends.as_slice() else {
@@ -129,7 +185,7 @@ fn agree(attempt: &Attempt, noted: &Noted) -> Result<(), String> {
             if attempt.exit != Some(*code) {
                 return Err("it wrote down another exit code".to_owned());
             }
-            if attempt.sha256.as_deref() != Some(outputs_of(printed).as_str()) {
+            if kept != Some(printed_by(printed).as_slice()) {
                 return Err("it wrote down another output".to_owned());
             }
             if attempt.charged { Ok(()) } else { Err("it is not charged".to_owned()) }
@@ -160,17 +216,28 @@ fn rows(connection: &Connection) -> rusqlite::Result<Rows> {
     };
     let jobs = jobs.query_map([], job)?.collect::<rusqlite::Result<_>>()?;
     let mut attempts = connection.prepare(
-        "SELECT job.id, attempt.number, outcome, exit_number, charged, lower(hex(output.sha256)) FROM attempt
+        "SELECT job.id, attempt.number, outcome, exit_number, charged, attempt.incarnation, attempt.claim,
+           output.sha256, body, file FROM attempt
          JOIN job ON job.seq = attempt.job
          LEFT JOIN output ON output.job = attempt.job AND output.number = attempt.number AND stream = 'stdout'",
     )?;
     let attempt = |row: &rusqlite::Row<'_>| {
-        let attempt =
-            Attempt { outcome: row.get(2)?, exit: row.get(3)?, charged: row.get(4)?, sha256: row.get(5)? };
+        let attempt = Attempt {
+            outcome: row.get(2)?,
+            exit: row.get(3)?,
+            charged: row.get(4)?,
+            claim: (row.get(5)?, row.get(6)?),
+            printed: kept(row)?,
+        };
         Ok(((row.get(0)?, row.get(1)?), attempt))
     };
     let attempts = attempts.query_map([], attempt)?.collect::<rusqlite::Result<_>>()?;
     Ok((jobs, attempts))
+}
+
+fn kept(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Kept>> {
+    let Some(sha256) = row.get(7)? else { return Ok(None) };
+    Ok(Some(Kept { sha256, body: row.get(8)?, file: row.get(9)? }))
 }
 
 fn read_notes(notes: &str) -> Result<BTreeMap<(String, u32), Noted>, String> {
@@ -210,12 +277,18 @@ mod tests {
             jobs: BTreeMap::from([("a".to_owned(), job)]),
             attempts: BTreeMap::from([(("a".to_owned(), 1), attempt)]),
             noted: read_notes(notes).expect("notes"),
+            out_dir: PathBuf::new(),
         }
     }
 
+    fn printed(bytes: &[u8]) -> Kept {
+        let sha256 = Sha256::digest(bytes).to_vec();
+        Kept { sha256, body: Some(bytes.to_vec()), file: None }
+    }
+
     fn exited(code: i32) -> Attempt {
-        let sha256 = Some(outputs_of("a 1 9 x"));
-        Attempt { outcome: "exited".to_owned(), exit: Some(code), charged: true, sha256 }
+        let printed = Some(printed(b"a 1 9 x\n"));
+        Attempt { outcome: "exited".to_owned(), exit: Some(code), charged: true, claim: (1, 1), printed }
     }
 
     #[test]
@@ -235,5 +308,34 @@ mod tests {
             let ledger = ledger(state, attempt, notes);
             assert!(ledger.check(|_| 1).is_err(), "{ledger:?}");
         }
+    }
+
+    #[test]
+    fn an_output_is_judged_by_its_bytes() {
+        let notes = "begin a 1 9\nend a 1 0 a 1 9 x\n";
+        let mut lost = exited(0);
+        lost.printed.as_mut().expect("given").body = Some(b"a 1 9 ".to_vec());
+        let (mut mixed_up, mut dropped) = (exited(0), exited(0));
+        mixed_up.printed = Some(printed(b"b 1 9 x\n"));
+        dropped.printed = None;
+        for attempt in [lost, mixed_up, dropped] {
+            assert!(ledger("completed", attempt.clone(), notes).check(|_| 1).is_err(), "{attempt:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_output_is_in_a_file_and_judged_by_that() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, long) = (dir.path().join("a.out"), printed_by("a 1 9 20 x"));
+        assert_eq!(long, b"a 1 9 a 1 9\na 1 9\na 1 9\na x\n");
+        let mut attempt = exited(0);
+        attempt.printed = Some(Kept { body: None, file: Some("a.out".to_owned()), ..printed(&long) });
+        let mut ledger = ledger("completed", attempt, "begin a 1 9\nend a 1 0 a 1 9 20 x\n");
+        ledger.out_dir = dir.path().to_owned();
+        assert!(ledger.check(|_| 1).is_err(), "there is no file");
+        fs::write(&path, &long[..20]).expect("written");
+        assert!(ledger.check(|_| 1).is_err(), "it is cut short");
+        fs::write(&path, &long).expect("written");
+        assert_eq!(ledger.check(|_| 1), Ok(()));
     }
 }

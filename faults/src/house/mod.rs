@@ -9,6 +9,8 @@
 mod binary;
 mod keepers;
 mod ledger;
+mod spools;
+pub mod transitions;
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +24,8 @@ use rustix::process::{Pid, Signal};
 
 pub use binary::{next, ordinary, with_points};
 pub use keepers::{Keeper, keepers};
-pub use ledger::{Attempt, Job, Ledger, note};
+pub use ledger::{Attempt, Job, Ledger, note, note_long};
+pub use spools::{Claim, exits};
 
 /// What a worker says when it has taken over.
 pub const ADOPTED: &str = "adopted what a worker left running";

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use queuectl::core::store::{ExchangeRequest, Store, Take};
-use queuectl::{Access, Client, Enqueuer, JobRequest};
+use queuectl::{Access, Client, Enqueuer, JobRequest, Network};
 
 use crate::stand::Fault;
 
@@ -19,7 +19,7 @@ impl Library {
     pub fn open(database: &Path) -> Result<Library, Fault> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let store = runtime
-            .block_on(queuectl::open(database, Access::Write))?
+            .block_on(queuectl::open(database, Access::Write, Network::Refused))?
             .ok_or("a store that is opened for writing is made")?;
         Ok(Library { client: Client::on(store.clone()), runtime, store })
     }

@@ -58,7 +58,9 @@ fn run(plan: &Plan) -> Outcome {
             lived.map_err(|why| day.house.told(&format!("{told}: {why}"))).map(|()| Tally::of(&day))
         });
         let failed = |why| Tally { days: 1, failures: vec![why], ..Tally::default() };
-        days.into_iter().for_each(|day| tally.add(day.unwrap_or_else(failed)));
+        for day in days {
+            tally.add(day.unwrap_or_else(failed));
+        }
     }
     tally.outcome(plan, &reached)
 }

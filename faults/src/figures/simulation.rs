@@ -31,9 +31,9 @@ fn run(plan: &Plan) -> Outcome {
     crew::report("R23", seed, &failures);
     let lives = || results.iter().flatten();
     let sum = |of: fn(&Life) -> u64| lives().map(of).sum::<u64>();
-    let seen = |of: fn(&Seen) -> u64| lives().map(|life| of(&life.seen)).sum::<u64>();
-    let (deaths, adoptions, broken) = (seen(|s| s.deaths), seen(|s| s.adoptions), seen(|s| s.broken));
-    let (spoiled, unknown) = (seen(|s| s.spoiled), seen(|s| s.unknown));
+    let times = |of: fn(&Seen) -> u64| lives().map(|life| of(&life.seen)).sum::<u64>();
+    let (deaths, adoptions, broken) = (times(|s| s.deaths), times(|s| s.adoptions), times(|s| s.broken));
+    let (spoiled, unknown) = (times(|s| s.spoiled), times(|s| s.unknown));
     // In the trials' order: the figure's own hash.
     let hash = lives().fold(0_u64, |hash, life| hash.rotate_left(7) ^ life.hash);
     Outcome {

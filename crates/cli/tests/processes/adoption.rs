@@ -66,8 +66,8 @@ fn a_worker_whose_lock_file_has_gone_stops_and_leaves_its_jobs_to_the_next() {
     let run_dir = stage.path("queue.db.run");
     let names = std::fs::read_dir(run_dir).expect("there").flatten().map(|entry| entry.path());
     let is_lock = |path: &std::path::PathBuf| {
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        name.starts_with("worker-") && name.ends_with(".lock")
+        let name = path.file_name().expect("a name").to_string_lossy();
+        name.starts_with("worker-") && path.extension().is_some_and(|kind| kind == "lock")
     };
     names.filter(is_lock).for_each(|path| std::fs::remove_file(path).expect("removed"));
     assert_eq!(stage.await_worker(worker), Some(5));

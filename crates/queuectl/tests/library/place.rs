@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use queuectl::core::id::JobId;
 use queuectl::core::store::Store;
-use queuectl::{Access, Client, Enqueuer, JobRequest, open};
+use queuectl::{Access, Client, Enqueuer, JobRequest, Network, open};
 
 /// A client, and the store beneath it for what only a worker does.
 pub struct Place {
@@ -18,7 +18,8 @@ impl Place {
     pub async fn new() -> Place {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("queue.db");
-        let store = open(&path, Access::Write).await.expect("it opens").expect("it is made");
+        let store =
+            open(&path, Access::Write, Network::Refused).await.expect("it opens").expect("it is made");
         Place { client: Client::on(store.clone()), store, directory }
     }
 

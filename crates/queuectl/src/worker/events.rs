@@ -26,7 +26,7 @@ pub enum Event {
     Keeper(KeeperEvent),
     /// These attempts have ended.
     Ended(Vec<Ended>),
-    /// So many attempts of keepers that this worker has adopted run now.
+    /// So many attempts of keepers that this worker has adopted run now, or are still to be settled.
     Fostered {
         running: usize,
     },

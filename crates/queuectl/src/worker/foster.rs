@@ -31,8 +31,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// What all adopted keepers of one process share with it.
 #[derive(Clone)]
 pub struct Household {
-    /// Adopted attempts that run.
-    running: watch::Sender<usize>,
+    /// Adopted attempts that run or are still to be settled.
+    unfinished: watch::Sender<usize>,
     /// How they are to stop: not at all, when they have ended, now, or left to the next worker.
     stop: watch::Sender<Option<StopMode>>,
     /// Outcomes recorded.
@@ -41,14 +41,18 @@ pub struct Household {
 
 impl Default for Household {
     fn default() -> Household {
-        Household { running: watch::Sender::new(0), stop: watch::Sender::new(None), settled: Arc::default() }
+        Household {
+            unfinished: watch::Sender::new(0),
+            stop: watch::Sender::new(None),
+            settled: Arc::default(),
+        }
     }
 }
 
 impl Household {
-    /// How many adopted attempts run, and every change of it.
-    pub fn running(&self) -> watch::Receiver<usize> {
-        self.running.subscribe()
+    /// How many adopted attempts run or are still to be settled, and every change of it.
+    pub fn unfinished(&self) -> watch::Receiver<usize> {
+        self.unfinished.subscribe()
     }
 
     /// How many outcomes of adopted attempts were recorded.
@@ -107,7 +111,7 @@ pub struct Foster {
     link: Link,
     ward: Ward,
     listener: Box<dyn Listener>,
-    running: watch::Sender<usize>,
+    unfinished: watch::Sender<usize>,
     settled: Arc<AtomicU64>,
     stop: watch::Receiver<Option<StopMode>>,
     /// Counted into the household.
@@ -140,7 +144,7 @@ impl Foster {
             link,
             ward: found.ward,
             listener,
-            running: household.running.clone(),
+            unfinished: household.unfinished.clone(),
             settled: household.settled.clone(),
             stop: household.stop.subscribe(),
             counted: 0,
@@ -154,17 +158,23 @@ impl Foster {
         point!("adopt.found");
         foster.send(found.orders);
         foster.count();
-        info!(keeper.id = %foster.link.owner, running = foster.counted, "adopted what a worker left running");
+        info!(keeper.id = %foster.link.owner, running = foster.ward.running(), "adopted what a worker left running");
         Ok(foster)
     }
 
-    /// Tells the household how many attempts of this keeper run.
+    /// Tells the household how many attempts of this keeper are unfinished. A store that stays away is not waited for.
     fn count(&mut self) {
-        let (before, now) = (self.counted, self.ward.running());
-        self.counted = now;
+        let settles = !self.has_lost_patience(now_boot_ms());
+        let now = if settles { self.ward.unfinished() } else { self.ward.running() };
+        let before = std::mem::replace(&mut self.counted, now);
         if before != now {
-            self.running.send_modify(|running| *running = *running + now - before);
+            self.unfinished.send_modify(|unfinished| *unfinished = *unfinished + now - before);
         }
+    }
+
+    /// The store has failed for longer than whoever is to stop waits for it.
+    fn has_lost_patience(&self, now: u64) -> bool {
+        self.failing_since.is_some_and(|since| now - since >= STOPPING_STORE_PATIENCE.as_millis() as u64)
     }
 
     /// Looks after the keeper until its last attempt is settled, or until it is left to somebody else.
@@ -175,7 +185,7 @@ impl Foster {
                 other => break other,
             }
         };
-        self.running.send_modify(|running| *running -= self.counted);
+        self.unfinished.send_modify(|unfinished| *unfinished -= self.counted);
         match next {
             Next::Leave => self.link.hand_over().await,
             Next::Work | Next::Over | Next::Lost => self.link.leave().await,
@@ -281,9 +291,8 @@ impl Foster {
         if self.failing_since.is_none() {
             error!(%error, "the store cannot be used; what adopted jobs came to is offered again");
         }
-        let since = *self.failing_since.get_or_insert(now);
-        let patience = STOPPING_STORE_PATIENCE.as_millis() as u64;
-        let stopping = self.stop.borrow().is_some() && now - since >= patience;
+        self.failing_since.get_or_insert(now);
+        let stopping = self.stop.borrow().is_some() && self.has_lost_patience(now);
         if stopping || error.shuts_out() { Err(Next::Leave) } else { Ok(()) }
     }
 }

@@ -60,7 +60,7 @@ pub struct Turns {
     signs: Signs,
     synced: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     household: Household,
-    /// Adopted attempts that run.
+    /// Adopted attempts that are not finished.
     fostered: watch::Receiver<usize>,
     nudge: super::duties::Nudge,
     beat: Beat,
@@ -86,7 +86,7 @@ impl Turns {
         let mut deaths = 0;
         let link = start_keeper(&runner, &client, &mut deaths).await?;
         let household = duties.household();
-        let fostered = household.running();
+        let fostered = household.unfinished();
         let client_out_dir = client.place().out_dir;
         Ok(Turns {
             client,

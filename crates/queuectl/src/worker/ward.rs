@@ -32,11 +32,13 @@ pub struct Pending {
     pub attempt: u32,
     pub settle: Settle,
     since: u64,
+    /// The store does not take it. It is offered again, and nobody waits for that.
+    refused: bool,
 }
 
 impl Pending {
     fn new(claim: &Claim, settle: Settle, now: u64) -> Pending {
-        Pending { job: claim.job.id.clone(), attempt: claim.attempt, settle, since: now }
+        Pending { job: claim.job.id.clone(), attempt: claim.attempt, settle, since: now, refused: false }
     }
 
     /// The settle, with its times as far back as it has waited.
@@ -135,6 +137,13 @@ impl Ward {
         self.claims.len()
     }
 
+    /// How many run, or have ended and are still to be settled: until then a job that is to run again is not back, and
+    /// whoever drains must not go.
+    pub fn unfinished(&self) -> usize {
+        let pending = self.pending.iter().filter(|one| !one.refused).count();
+        self.claims.len() + pending + self.releases.len()
+    }
+
     /// Something waits to be offered to the store.
     pub fn is_unsettled(&self) -> bool {
         !self.pending.is_empty() || !self.releases.is_empty()
@@ -185,7 +194,7 @@ impl Ward {
             settled.push((one.job.clone(), one.attempt, one.settle.clone(), result.clone()));
             match result {
                 Settled::Done | Settled::Lost => durable.push(one.settle.claim.into()),
-                Settled::Refused(_) => self.pending.push(one),
+                Settled::Refused(_) => self.pending.push(Pending { refused: true, ..one }),
             }
         }
         let mut orders = Vec::new();
@@ -204,5 +213,38 @@ impl Ward {
     fn stop_one(&self, token: ClaimToken, reason: StopReason) -> Option<Request> {
         let grace_ms = self.claims.get(&token)?.job.spec.kill_grace.as_millis() as u64;
         Some(Request::Stop { claim: token.into(), reason, grace_ms })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::simulation::claims::{claim, record};
+
+    #[test]
+    fn what_has_ended_is_unfinished_until_it_is_settled_or_refused() {
+        let claims = [claim(1, |_| {}), claim(2, |_| {}), claim(3, |_| {})];
+        let running = vec![claims[0].token.into(), claims[1].token.into()];
+        let told = Told { running, ..Told::default() };
+        let Found { mut ward, .. } = Ward::find("k", Settings::default(), claims.to_vec(), told, 0);
+        assert_eq!(
+            (ward.running(), ward.unfinished()),
+            (2, 3),
+            "one was never begun and is to be given back"
+        );
+        for claim in &claims[..2] {
+            let record = record(claim, End::Exited { code: 1 }, 1, 10);
+            assert!(ward.take(record.claim).is_some());
+            ward.end(claim, &Facts { record: &record, stderr_tail: "", now: 10, random: 0 });
+        }
+        assert_eq!((ward.running(), ward.unfinished()), (0, 3), "nothing is settled");
+        let (_, offered) = ward.offer(10);
+        ward.keep(offered);
+        assert_eq!(ward.unfinished(), 3, "nor is it by a store that fails");
+        let (_, offered) = ward.offer(10);
+        let settled = vec![Settled::Done, Settled::Refused("no".to_owned())];
+        ward.hear(offered, ExchangeReply { settled, ..ExchangeReply::default() });
+        assert_eq!(ward.unfinished(), 0, "what is refused is waited for by nobody");
+        assert!(ward.is_unsettled(), "but offered again");
     }
 }

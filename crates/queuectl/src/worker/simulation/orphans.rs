@@ -134,7 +134,7 @@ impl World {
     }
 
     pub fn count_fostered(&mut self, at: usize) {
-        let running = self.workers[at].fosters.iter().map(|fostered| fostered.ward.running()).sum();
+        let running = self.workers[at].fosters.iter().map(|fostered| fostered.ward.unfinished()).sum();
         if std::mem::replace(&mut self.workers[at].fostered, running) != running {
             self.step(at, Event::Fostered { running });
         }

@@ -29,4 +29,4 @@ pub use launch::{LaunchOptions, Launched, launch};
 pub use machine::{boot_id, pid_namespace};
 pub use output::{captured, is_as_kept, output_tail, sync_output};
 pub use sweep::{SweepReport, sweep};
-pub use unix::forget_start_up;
+pub use unix::{forget_start_up, is_ignored};

@@ -11,9 +11,10 @@ use queuectl::core::limits::{SECOND_SIGNAL_AFTER, SLOTS_MAX};
 use queuectl::core::store::{StopMode, WorkerRow};
 use queuectl::{Client, OnCrash, Sign, Signs, Worker};
 use queuectl_exec::holder::is_held_by;
+use queuectl_exec::is_ignored;
 use queuectl_exec::rundir::Kind;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{options, this_program};
@@ -118,21 +119,22 @@ pub async fn run(place: &Place, arguments: Arguments, umask: u32) -> Outcome {
 
 /// The first TERM or INT drains; a second, a second or more later, stops at once. HUP leaves at once, and what runs goes
 /// on; a service's HUP means that it is to read its settings again, which a worker does with every look at the store.
+/// INT or HUP that is ignored at the start (by `nohup`, or by a shell for what it runs in the background) stays so.
 fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
     let failed =
         |error: std::io::Error| Failure::new(Exit::Internal, format!("cannot hear signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    let is_service = variable("NOTIFY_SOCKET").is_some();
+    let mut interrupt = unless_ignored(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = unless_ignored(SignalKind::hangup()).map_err(failed)?;
+    let is_service = is_service();
     let (sender, receiver) = watch::channel(None);
     tokio::spawn(async move {
         let mut first: Option<u64> = None;
         loop {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-                _ = hangup.recv() => {
+                () = next(&mut interrupt) => {}
+                () = next(&mut hangup) => {
                     if is_service {
                         complain("The settings are read with every look at the store; nothing is ended.");
                     } else {
@@ -158,6 +160,26 @@ fn stop_on_signals() -> Result<watch::Receiver<Option<StopMode>>, Failure> {
         }
     });
     Ok(receiver)
+}
+
+fn unless_ignored(kind: SignalKind) -> std::io::Result<Option<Signal>> {
+    if is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether a service manager started this. What is started by hand may have a service's variables, too, from a terminal
+/// that is one; then it has that terminal.
+fn is_service() -> bool {
+    let has_terminal = || std::fs::File::open("/dev/tty").is_ok();
+    variable("NOTIFY_SOCKET").is_some() || variable("INVOCATION_ID").is_some() && !has_terminal()
 }
 
 fn tell_sign(sign: Sign) {

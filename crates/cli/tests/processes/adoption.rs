@@ -1,5 +1,7 @@
 //! Adoption: what a worker leaves running runs on, and the next worker, or whoever looks, takes it over.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::crash::{begun, watchful};
@@ -188,4 +190,31 @@ fn worker_stop_force_ends_a_frozen_worker_and_gives_its_job_back() {
         (&"pending".into(), &0.into(), &0.into())
     );
     assert_eq!(processes_of(&stage.database), [0; 0]);
+}
+
+/// A worker that is started by this script, and hears HUP.
+fn stays_on_hangup(script: &str) {
+    let mut stage = Stage::new();
+    let program = stage.path("start");
+    let binary = env!("CARGO_BIN_EXE_queuectl");
+    std::fs::write(&program, format!("#!/bin/sh\n{script} {binary} \"$@\"\n")).expect("written");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("made a program");
+    let worker = stage.start_worker_by(&program, &[]);
+    stage.enqueue("a", "true");
+    stage.until_state("a", "completed");
+    signal(worker, HUP);
+    stage.enqueue("b", "sleep 0.3");
+    stage.until_state("b", "completed");
+    assert_eq!(stage.worker_pids(), [worker]);
+    stage.run(&["worker", "stop"]);
+}
+
+#[test]
+fn a_hangup_that_is_ignored_at_the_start_stays_ignored() {
+    stays_on_hangup("trap '' HUP; exec");
+}
+
+#[test]
+fn a_hangup_ends_nothing_in_a_service_of_any_type() {
+    stays_on_hangup("export INVOCATION_ID=1; exec setsid");
 }

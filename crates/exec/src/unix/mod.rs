@@ -17,6 +17,7 @@ mod wait;
 pub(crate) use detach::{new_session_on_exec, on_main_thread, take_stdin, unblock_signals_on_exec};
 pub(crate) use group::{Group, ToGroup};
 pub use memory::forget_start_up;
+pub use signals::is_ignored;
 pub(crate) use signals::{SignalReader, reset_dispositions};
 pub(crate) use spawn::{FileLimit, Launch, SpawnError, SpawnPlan, SpawnText, Spawner, Step};
 pub(crate) use texts::Texts;

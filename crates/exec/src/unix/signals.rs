@@ -94,8 +94,10 @@ pub(crate) fn reset_dispositions() {
     }
 }
 
+/// Whether this process ignores a signal.
+///
 /// Asks the kernel, because the C library keeps two signals to itself, and those can be ignored, too.
-fn is_ignored(signal: libc::c_int) -> bool {
+pub fn is_ignored(signal: libc::c_int) -> bool {
     let mut action = [0_u64; KERNEL_ACTION_WORDS];
     // SAFETY: reading a disposition has no effect; the kernel's record (handler, flags, restorer, set) is smaller than
     // the place for it, and the handler is its first word.

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use queuectl_exec::pid_one::{ChildEnd, stand_by};
+use queuectl_exec::pid_one::{ChildEnd, Setback, stand_by};
 
 use crate::exit::{Exit, Failure};
 use crate::terminal::complain;
@@ -31,12 +31,11 @@ fn run(arguments: Vec<OsString>) -> Result<ChildEnd, Failure> {
         .map_err(|error| Failure::new(Exit::Internal, format!("cannot look after the worker: {error}")))
 }
 
-fn tell(end: ChildEnd, wait: Duration) {
-    let how = match end {
-        ChildEnd::Exited(code) => format!("exit code {code}"),
-        ChildEnd::Signaled(signal) => format!("signal {signal}"),
+fn tell(setback: &Setback, wait: Duration) {
+    let what = match setback {
+        Setback::Crashed(ChildEnd::Exited(code)) => format!("crashed (exit code {code})"),
+        Setback::Crashed(ChildEnd::Signaled(signal)) => format!("crashed (signal {signal})"),
+        Setback::NotStarted(error) => format!("could not be started ({error})"),
     };
-    complain(&format!(
-        "The worker crashed ({how}). It is started again in {wait:?} and takes over what runs on."
-    ));
+    complain(&format!("The worker {what}. It is started again in {wait:?} and takes over what runs on."));
 }

@@ -3,6 +3,7 @@
 use crate::protocol::OnCrash;
 use crate::unix::new_session_on_exec;
 use queuectl_points::point;
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -33,6 +34,12 @@ pub struct Launched {
     pub child: Child,
 }
 
+/// A process could not be started for lack of something that the machine may have again in a moment.
+pub fn is_shortage(error: &io::Error) -> bool {
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Some).contains(&code)
+}
+
 /// Starts a keeper in a session of its own, so that what is typed at the terminal reaches the worker only.
 pub fn launch(options: &LaunchOptions) -> io::Result<Launched> {
     let (control, theirs) = UnixStream::pair()?;
@@ -49,4 +56,16 @@ pub fn launch(options: &LaunchOptions) -> io::Result<Launched> {
     let child = command.spawn()?;
     point!("launch.after");
     Ok(Launched { control, child })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowded_machine_is_told_from_a_program_that_is_not_there() {
+        let error = |errno: Errno| io::Error::from(errno);
+        assert!(is_shortage(&error(Errno::AGAIN)) && is_shortage(&error(Errno::NOMEM)));
+        assert!(!is_shortage(&error(Errno::NOENT)) && !is_shortage(&io::Error::other("a fault")));
+    }
 }

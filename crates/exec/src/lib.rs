@@ -25,7 +25,7 @@ pub use cgroup::{CgroupName, end_cgroups, has_groups};
 pub use clock::{Alarm, now_boot_ms};
 pub use estate::{Estate, Remains, try_take};
 pub use keeper::{KeeperOptions, run};
-pub use launch::{LaunchOptions, Launched, launch};
+pub use launch::{LaunchOptions, Launched, is_shortage, launch};
 pub use machine::{boot_id, pid_namespace};
 pub use output::{captured, is_as_kept, output_tail, sync_output};
 pub use sweep::{SweepReport, sweep};

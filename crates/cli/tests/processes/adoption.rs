@@ -1,6 +1,7 @@
 //! Adoption: what a worker leaves running runs on, and the next worker, or whoever looks, takes it over.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -217,4 +218,10 @@ fn a_hangup_that_is_ignored_at_the_start_stays_ignored() {
 #[test]
 fn a_hangup_ends_nothing_in_a_service_of_any_type() {
     stays_on_hangup("export INVOCATION_ID=1; exec setsid");
+}
+
+pub fn limit_descriptors(pid: u32, to: &str) {
+    let words = ["--pid", &pid.to_string(), &format!("--nofile={to}:")];
+    let status = Command::new("prlimit").args(words).status();
+    assert!(status.is_ok_and(|status| status.success()), "cannot limit {pid}");
 }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
+use crate::adoption::limit_descriptors;
 use crate::crash::{begun, watchful};
 use crate::stage::{HUP, KILL, Stage, TERM, keeper_of, signal, until};
 
@@ -106,13 +107,70 @@ fn the_first_process_of_a_container_restarts_a_crashed_worker_reaps_strangers_an
 }
 
 #[test]
-fn the_first_process_passes_on_a_hangup_and_the_workers_exit_code() {
+fn the_first_process_passes_on_the_workers_exit_code() {
+    let stage = Stage::new();
+    stage.run(&["init"]);
+    let Some(mut container) = contained(&stage, &["--count", "0"]) else { return };
+    assert_eq!(container.await_end(), Some(2), "nothing that fails for good is tried again");
+}
+
+#[test]
+fn a_hangup_ends_nothing_in_a_container() {
     let stage = Stage::new();
     stage.run(&["init"]);
     let Some(mut container) = contained(&stage, &[]) else { return };
-    until("it works", || stage.log().contains("started: 1 slot"));
-    signal(container.first, HUP);
+    let worker = only_child(container.first);
+    stage.enqueue("a", &watchful(&stage, "a"));
+    until("it runs", || begun(&stage, "a") == 1);
+    for pid in [container.first, worker] {
+        signal(pid, HUP);
+    }
+    std::fs::write(stage.path("go-a"), "").expect("written");
+    stage.until_state("a", "completed");
+    assert!(!stage.log().contains("Leaving"), "{}", stage.log());
+    signal(container.first, TERM);
     assert_eq!(container.await_end(), Some(0));
-    let Some(mut container) = contained(&stage, &["--count", "0"]) else { return };
-    assert_eq!(container.await_end(), Some(2), "nothing that fails for good is tried again");
+}
+
+/// A container whose one worker runs job `a`; its worker and keeper.
+fn running(stage: &Stage, container: &Container) -> (u32, u32) {
+    let worker = only_child(container.first);
+    stage.enqueue("a", &watchful(stage, "a"));
+    until("it runs", || begun(stage, "a") == 1);
+    (worker, keeper_of(worker))
+}
+
+/// The job was let go and ran once, and the container ended well with it.
+fn finished(stage: &Stage, container: &mut Container) {
+    std::fs::write(stage.path("go-a"), "").expect("written");
+    assert_eq!(container.await_end(), Some(0), "{}", stage.log());
+    assert_eq!((stage.state("a").as_str(), begun(stage, "a")), ("completed", 1));
+}
+
+#[test]
+fn a_worker_that_crashes_while_it_drains_is_started_again_to_finish() {
+    let stage = Stage::new();
+    stage.run(&["init"]);
+    let Some(mut container) = contained(&stage, &[]) else { return };
+    let (worker, _) = running(&stage, &container);
+    signal(container.first, TERM);
+    until("it drains", || stage.log().contains("the running jobs are finished first"));
+    signal(worker, KILL);
+    until("the next one drains", || stage.log().matches("the running jobs are finished first").count() == 2);
+    finished(&stage, &mut container);
+}
+
+#[test]
+fn a_stop_in_the_pause_before_a_restart_is_a_drain_and_a_lack_of_descriptors_is_waited_for() {
+    let stage = Stage::new();
+    stage.run(&["init"]);
+    let Some(mut container) = contained(&stage, &[]) else { return };
+    let (worker, _) = running(&stage, &container);
+    limit_descriptors(container.first, "3");
+    signal(worker, KILL);
+    until("it waits", || stage.log().matches("The worker could not be started").count() == 3);
+    signal(container.first, TERM);
+    limit_descriptors(container.first, "1024");
+    until("it drains", || stage.log().contains("the running jobs are finished first"));
+    finished(&stage, &mut container);
 }

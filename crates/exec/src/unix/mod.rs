@@ -18,7 +18,7 @@ pub(crate) use detach::{new_session_on_exec, on_main_thread, take_stdin, unblock
 pub(crate) use group::{Group, ToGroup};
 pub use memory::forget_start_up;
 pub use signals::is_ignored;
-pub(crate) use signals::{SignalReader, reset_dispositions};
+pub(crate) use signals::{SignalReader, ignore, reset_dispositions};
 pub(crate) use spawn::{FileLimit, Launch, SpawnError, SpawnPlan, SpawnText, Spawner, Step};
 pub(crate) use texts::Texts;
 pub(crate) use wait::{Orphans, Reaped, Status, reap_any};

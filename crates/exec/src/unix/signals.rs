@@ -94,6 +94,14 @@ pub(crate) fn reset_dispositions() {
     }
 }
 
+/// From now on this process ignores a signal, and so does what it starts.
+pub(crate) fn ignore(signal: Signal) {
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe {
+        libc::signal(signal.as_raw(), libc::SIG_IGN);
+    }
+}
+
 /// Whether this process ignores a signal.
 ///
 /// Asks the kernel, because the C library keeps two signals to itself, and those can be ignored, too.

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::crash::{begun, watchful};
-use crate::stage::{HUP, KILL, STOP, Stage, processes_of, signal, until};
+use crate::stage::{HUP, KILL, STOP, Stage, keeper_of, processes_of, signal, until};
 
 fn go(stage: &Stage, id: &str) {
     std::fs::write(stage.path(&format!("go-{id}")), "").expect("written");
@@ -218,6 +218,22 @@ fn a_hangup_that_is_ignored_at_the_start_stays_ignored() {
 #[test]
 fn a_hangup_ends_nothing_in_a_service_of_any_type() {
     stays_on_hangup("export INVOCATION_ID=1; exec setsid");
+}
+
+#[test]
+fn a_lack_of_descriptors_for_a_new_keeper_pauses_a_worker() {
+    let mut stage = Stage::new();
+    let worker = stage.start_worker(&[]);
+    let keeper = keeper_of(worker);
+    // As few as it has already: nothing can be opened.
+    limit_descriptors(worker, "3");
+    signal(keeper, KILL);
+    until("it says so", || stage.log().contains("no keeper could be started"));
+    stage.enqueue("a", "true");
+    limit_descriptors(worker, "1024");
+    stage.until_state("a", "completed");
+    assert_eq!(stage.worker_pids(), [worker]);
+    stage.run(&["worker", "stop"]);
 }
 
 pub fn limit_descriptors(pid: u32, to: &str) {

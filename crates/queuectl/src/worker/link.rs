@@ -10,7 +10,7 @@ use queuectl_core::store::Claim;
 use queuectl_exec::protocol::{Event, OnCrash, PROTOCOL_VERSION, Request, agreed};
 use queuectl_exec::rundir::{self, Kind, connect};
 use queuectl_exec::wire::{self, FrameDecoder};
-use queuectl_exec::{LaunchOptions, boot_id, launch};
+use queuectl_exec::{LaunchOptions, boot_id, is_shortage, launch};
 use queuectl_points::point;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -70,6 +70,8 @@ pub enum Start {
     Ready(Link),
     /// It died before its first word; another one may live.
     Died,
+    /// There was none, for lack of processes, descriptors or memory.
+    Short(io::Error),
 }
 
 impl Runner {
@@ -125,7 +127,11 @@ impl Launcher {
             on_crash: self.on_crash,
             guard: self.guard.clone(),
         };
-        let launched = launch(&options).map_err(|e| failed("could not be started", e))?;
+        let launched = match launch(&options) {
+            Ok(launched) => launched,
+            Err(error) if is_shortage(&error) => return Ok(Start::Short(error)),
+            Err(error) => return Err(failed("could not be started", error)),
+        };
         let mut link = Link::over(launched.control, id, Some(launched.child))
             .map_err(|e| failed("cannot be spoken to", e))?;
         match link.greet().await {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use queuectl_core::limits::{OUTPUT_INLINE_BYTES_MAX, RECOVERY_INTERVAL_ALONE, SETTLES_MAX};
+use queuectl_core::limits::{
+    OUTPUT_INLINE_BYTES_MAX, RECOVERY_INTERVAL_ALONE, SETTLES_MAX, SPAWN_PAUSE_FIRST, SPAWN_PAUSE_MAX,
+};
 use queuectl_core::store::{
     Exchange, ExchangeReply, ExchangeRequest, Listener, StopMode, StoreError, StoreResult,
 };
@@ -52,6 +54,10 @@ pub struct Turns {
     runner: Runner,
     out_dir: PathBuf,
     link: Option<Link>,
+    /// While there is none: when one is started.
+    keeper_at: u64,
+    /// How often in a row none could be, for lack of processes, descriptors or memory.
+    shortages: u32,
     /// What the keeper said behind a number of exits that were taken together.
     behind: Option<KeeperEvent>,
     exchange: Option<JoinHandle<Result<ExchangeReply, StoreError>>>,
@@ -74,7 +80,6 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// Starts the keeper.
     pub async fn new(
         client: Client,
         identity: Identity,
@@ -83,8 +88,6 @@ impl Turns {
         duties: &Duties,
     ) -> Result<Turns, Error> {
         let settings = client.settings().await?;
-        let mut deaths = 0;
-        let link = start_keeper(&runner, &client, &mut deaths).await?;
         let household = duties.household();
         let fostered = household.unfinished();
         let client_out_dir = client.place().out_dir;
@@ -96,7 +99,9 @@ impl Turns {
             steps: 0,
             runner,
             out_dir: client_out_dir,
-            link: Some(link),
+            link: None,
+            keeper_at: 0,
+            shortages: 0,
             behind: None,
             exchange: None,
             exchange_since: 0,
@@ -108,7 +113,7 @@ impl Turns {
             beat: duties.beat(),
             recovery: duties.recovery(),
             confirmed: false,
-            deaths,
+            deaths: 0,
             closed: None,
             report: WorkerReport::default(),
         })
@@ -124,14 +129,16 @@ impl Turns {
         mut stop: watch::Receiver<Option<StopMode>>,
         lock: &HeldLock,
     ) -> Result<WorkerReport, Error> {
-        let owner = self.link.as_ref().map(|link| link.owner.clone()).unwrap_or_default();
+        let mut event = self.start_keeper().await?;
         self.machine.foster(*self.fostered.borrow_and_update());
         if !self.runner.is_here() {
             forget_start_up();
         }
-        let mut event = Event::KeeperReady { owner };
         loop {
-            let lost = matches!(event, Event::KeeperLost);
+            if matches!(event, Event::KeeperLost) && !self.machine.is_stopping() {
+                count_death(&mut self.deaths)?;
+                self.nudge.now();
+            }
             if self.turn(event) {
                 if self.machine.is_stopping() || self.confirmed {
                     break;
@@ -145,8 +152,8 @@ impl Turns {
                 event = Event::Rang;
                 continue;
             }
-            event = if lost && !self.machine.is_stopping() {
-                self.relaunch().await?
+            event = if self.wants_keeper() {
+                self.start_keeper().await?
             } else {
                 self.next_event(&mut listener, &mut stop, lock).await
             };
@@ -211,7 +218,9 @@ impl Turns {
         // The slow look comes with the duties' beat. Should that not come, it does not wait much longer.
         let slack = if self.machine.is_at_rest() { BEAT_MS_MAX } else { 0 };
         let wake_at = self.machine.wake_at().saturating_add(slack);
-        let rest = wake_at.saturating_sub(now).min(self.signs.rest_max(now)).min(60_000);
+        let keeper_at =
+            if self.link.is_none() && !self.machine.is_stopping() { self.keeper_at } else { u64::MAX };
+        let rest = wake_at.min(keeper_at).saturating_sub(now).min(self.signs.rest_max(now)).min(60_000);
         let rest = Duration::from_millis(rest);
         tokio::select! {
             biased;
@@ -310,13 +319,35 @@ impl Turns {
         }
     }
 
-    async fn relaunch(&mut self) -> Result<Event, Error> {
-        count_death(&mut self.deaths)?;
-        self.nudge.now();
-        let link = start_keeper(&self.runner, &self.client, &mut self.deaths).await?;
-        let owner = link.owner.clone();
-        self.link = Some(link);
-        Ok(Event::KeeperReady { owner })
+    fn wants_keeper(&self) -> bool {
+        self.link.is_none() && !self.machine.is_stopping() && now_boot_ms() >= self.keeper_at
+    }
+
+    /// Starts a keeper, and another one if it is killed before its first word. What the machine lacks is waited for, for
+    /// ever longer, while all else goes on.
+    async fn start_keeper(&mut self) -> Result<Event, Error> {
+        loop {
+            match self.runner.start(keeper_id(&self.client.next_id())).await? {
+                Start::Ready(link) => {
+                    self.shortages = 0;
+                    let owner = link.owner.clone();
+                    self.link = Some(link);
+                    return Ok(Event::KeeperReady { owner });
+                }
+                Start::Died => {
+                    count_death(&mut self.deaths)?;
+                    warn!("the keeper died while it started; trying another one");
+                    tokio::time::sleep(KEEPER_PAUSE * 2_u32.pow(self.deaths)).await;
+                }
+                Start::Short(error) => {
+                    let pause = (SPAWN_PAUSE_FIRST * (1 << self.shortages.min(16))).min(SPAWN_PAUSE_MAX);
+                    self.shortages += 1;
+                    self.keeper_at = now_boot_ms() + pause.as_millis() as u64;
+                    warn!(%error, ?pause, "no keeper could be started; claiming pauses");
+                    return Ok(Event::Tick);
+                }
+            }
+        }
     }
 
     fn tell(&mut self, report: Report) {
@@ -363,20 +394,6 @@ pub async fn exchange(
         reply.claims = store.claims_of(&owner).await?;
     }
     Ok(reply)
-}
-
-/// Starts a keeper, and another one if it is killed before its first word.
-async fn start_keeper(runner: &Runner, client: &Client, deaths: &mut u32) -> Result<Link, Error> {
-    loop {
-        match runner.start(keeper_id(&client.next_id())).await? {
-            Start::Ready(link) => return Ok(link),
-            Start::Died => {
-                count_death(deaths)?;
-                warn!("the keeper died while it started; trying another one");
-                tokio::time::sleep(KEEPER_PAUSE * 2_u32.pow(*deaths)).await;
-            }
-        }
-    }
 }
 
 /// One more keeper has died; an error if there were too many.

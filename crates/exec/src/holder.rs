@@ -22,6 +22,20 @@ pub(crate) fn holder(run_dir: &Path, kind: Kind, id: &str, pid: u32) -> Option<P
     open.any(|entry| entry.is_ok_and(is_lock)).then_some(holder)
 }
 
+/// Who the kernel says holds this lock, if that can be seen from here.
+pub fn holder_pid(run_dir: &Path, kind: Kind, id: &str) -> Option<u32> {
+    let inode = fs::metadata(run_dir.join(lock_name(kind, id))).ok()?.ino().to_string();
+    // `1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF`
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let pid = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(4);
+        let pid = words.next()?.parse().ok()?;
+        (words.next()?.rsplit(':').next()? == inode).then_some(pid)
+    };
+    // Another file system may have the same number.
+    locks.lines().filter_map(pid).find(|pid| is_held_by(run_dir, kind, id, *pid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +48,7 @@ mod tests {
         assert!(!is_held_by(dir.path(), Kind::Worker, "w", me), "there is no such lock");
         let _lock = lock(dir.path(), Kind::Worker, "w").unwrap();
         assert!(is_held_by(dir.path(), Kind::Worker, "w", me));
+        assert_eq!(holder_pid(dir.path(), Kind::Worker, "w"), Some(me));
         assert!(!is_held_by(dir.path(), Kind::Worker, "w", std::os::unix::process::parent_id()));
     }
 }

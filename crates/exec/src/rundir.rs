@@ -14,6 +14,8 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Connections that may wait for a keeper.
+const BACKLOG: i32 = 64;
 const LOCK_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,15 +73,26 @@ pub(crate) fn unmark_orphan(run_dir: &Path, id: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// The keepers that live without a worker, sorted.
-pub fn orphans(run_dir: &Path) -> io::Result<Vec<String>> {
-    let marked = |entry: &Entry| entry.kind == Kind::Keeper && run_dir.join(orphan_name(&entry.id)).exists();
-    let mut orphans = Vec::new();
-    for entry in list(run_dir)?.into_iter().filter(marked) {
+/// The keepers that live, sorted.
+pub fn live_keepers(run_dir: &Path) -> io::Result<Vec<String>> {
+    let mut live = Vec::new();
+    for entry in list(run_dir)?.into_iter().filter(|entry| entry.kind == Kind::Keeper) {
         if is_alive(run_dir, Kind::Keeper, &entry.id)? {
-            orphans.push(entry.id);
+            live.push(entry.id);
         }
     }
+    Ok(live)
+}
+
+/// Whether a keeper has said that its worker is gone.
+pub fn is_marked_orphan(run_dir: &Path, id: &str) -> bool {
+    run_dir.join(orphan_name(id)).exists()
+}
+
+/// The keepers that live and have said that their worker is gone, sorted.
+pub fn orphans(run_dir: &Path) -> io::Result<Vec<String>> {
+    let mut orphans = live_keepers(run_dir)?;
+    orphans.retain(|id| is_marked_orphan(run_dir, id));
     Ok(orphans)
 }
 
@@ -191,17 +204,23 @@ pub fn is_alive(run_dir: &Path, kind: Kind, id: &str) -> io::Result<bool> {
 
 /// All workers and keepers that have a lock file, dead or alive, sorted. None if there is no such directory.
 pub fn list(run_dir: &Path) -> io::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    let names = match std::fs::read_dir(run_dir) {
-        Ok(names) => names,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(entries),
-        Err(error) => return Err(error),
-    };
-    for name in names {
-        entries.extend(name?.file_name().to_str().and_then(parse_lock_name));
-    }
+    let mut entries: Vec<Entry> = names(run_dir)?.iter().filter_map(|name| parse_lock_name(name)).collect();
     entries.sort();
     Ok(entries)
+}
+
+/// Of all its files; none if there is no such directory.
+fn names(run_dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(run_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string());
+    }
+    Ok(names)
 }
 
 fn parse_lock_name(name: &str) -> Option<Entry> {
@@ -243,12 +262,15 @@ fn check_id(id: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Connects to a keeper to follow its attempts.
+/// Connects to a keeper, without waiting: [`io::ErrorKind::WouldBlock`] means that more wait for its answer than it lets
+/// wait, as when it is frozen.
 pub fn connect(run_dir: &Path, id: &str) -> io::Result<UnixStream> {
     check_id(id)?;
     let (directory, address) = socket_address(run_dir, id)?;
     let socket = new_socket()?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
     rustix::net::connect(&socket, &address)?;
+    rustix::io::ioctl_fionbio(&socket, false)?;
     drop(directory);
     Ok(socket.into())
 }
@@ -269,7 +291,7 @@ pub(crate) fn listen(run_dir: &Path, id: &str) -> io::Result<UnixListener> {
         rustix::fs::Mode::from_raw_mode(0o600),
         rustix::fs::AtFlags::empty(),
     )?;
-    rustix::net::listen(&socket, 64)?;
+    rustix::net::listen(&socket, BACKLOG)?;
     let listener = UnixListener::from(socket);
     listener.set_nonblocking(true)?;
     Ok(listener)
@@ -350,5 +372,21 @@ mod tests {
         // A stale socket is replaced.
         drop(listener);
         listen(&long, "a").unwrap();
+    }
+
+    #[test]
+    fn a_keeper_that_accepts_nothing_holds_up_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = listen(dir.path(), "a").unwrap();
+        let mut waiting = Vec::new();
+        let error = loop {
+            match connect(dir.path(), "a") {
+                Ok(stream) => waiting.push(stream),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(waiting.len() >= BACKLOG as usize);
+        drop(listener);
     }
 }

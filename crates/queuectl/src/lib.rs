@@ -31,8 +31,8 @@ pub mod view;
 mod worker;
 
 pub use client::{
-    Changes, Client, Ended, Follower, Live, Loader, Newest, Orphan, OutputPieces, OutputReader, Pages, Piece,
-    RemovedFiles, Selector, SelectorError, StopWait, VERSION, Waiter, in_the_way,
+    Changes, Client, Ended, Follower, Live, Loader, Newest, Orphan, OrphansStopped, OutputPieces,
+    OutputReader, Pages, Piece, RemovedFiles, Selector, SelectorError, StopWait, VERSION, Waiter, in_the_way,
 };
 pub use error::{EnqueueError, Error};
 pub use open::{

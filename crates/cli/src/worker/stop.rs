@@ -50,7 +50,11 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     let asked = client.request_stop(mode).await?;
     complain(&format!("Waiting for {} to finish", named(&asked)));
     if arguments.force {
-        end_frozen(&client, &asked).await?;
+        // What it ran is then without a worker.
+        let ended = client.end_frozen(&asked);
+        if !ended.is_empty() {
+            complain(&format!("Killed what was frozen: {}", named(&ended)));
+        }
     } else {
         for worker in client.frozen(&asked) {
             let (id, pid) = (&worker.id, worker.pid);
@@ -64,7 +68,10 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
             let noun = if workers.len() == 1 { "process" } else { "processes" };
             if arguments.force {
                 // What a worker that died meanwhile has left running.
-                client.stop_orphans(StopMode::Now).await;
+                let left = client.orphans().await?;
+                if !left.is_empty() {
+                    end_orphans(&client, arguments, &left).await?;
+                }
             }
             print_line(&format!("Stopped {} worker {noun}", workers.len()))?;
             let left = client.orphans().await?;
@@ -85,25 +92,6 @@ pub async fn run(place: &Place, arguments: &Arguments) -> Outcome {
     }
 }
 
-/// A frozen worker cannot hear that it is to stop: it is killed, and its keeper is then one without a worker.
-async fn end_frozen(client: &Client, asked: &[WorkerRow]) -> Result<(), Failure> {
-    /// A keeper notices within milliseconds; one without jobs just ends.
-    const LOOKS: u32 = 20;
-    const PAUSE: Duration = Duration::from_millis(50);
-    let ended = client.end_frozen(asked);
-    if ended.is_empty() {
-        return Ok(());
-    }
-    complain(&format!("Killed what was frozen: {}", named(&ended)));
-    for _ in 0..LOOKS {
-        if !client.orphans().await?.is_empty() {
-            break;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
 /// No worker is there, but jobs of workers that are gone may run on.
 async fn stop_orphans(place: &Place, arguments: &Arguments, orphans: &[Orphan]) -> Outcome {
     if orphans.is_empty() || arguments.handover {
@@ -114,27 +102,42 @@ async fn stop_orphans(place: &Place, arguments: &Arguments, orphans: &[Orphan]) 
         return Ok(Exit::Done);
     }
     let client = place.open().await?;
-    let mode = if arguments.force { StopMode::Now } else { StopMode::Drain };
     let verb = if arguments.force { "Ending them" } else { "Waiting for them to finish" };
     complain(&format!("No workers are running, but {}. {verb}.", run_on(orphans)));
+    let ended = end_orphans(&client, arguments, orphans).await?;
+    print_line(&format!("Stopped {ended} orphaned {}", plural(ended, "keeper", "keepers")))?;
+    Ok(Exit::Done)
+}
+
+/// Ends them or waits for their end, as it was asked for; tells how many have ended.
+async fn end_orphans(client: &Client, arguments: &Arguments, orphans: &[Orphan]) -> Result<usize, Failure> {
+    let mode = if arguments.force { StopMode::Now } else { StopMode::Drain };
+    if arguments.force {
+        for (keeper, pid) in client.thaw_orphans(orphans) {
+            complain(&format!("Keeper {keeper} (pid {pid}) was frozen; it goes on, to end its jobs"));
+        }
+    }
     let ended = client.stop_orphans(mode);
-    match time_limit(&client, arguments).await? {
-        None => ended.await,
+    let stopped = match time_limit(client, arguments).await? {
+        None => ended.await?,
         Some(limit) => {
-            if tokio::time::timeout(limit, ended).await.is_err() {
+            let Ok(stopped) = tokio::time::timeout(limit, ended).await else {
                 let hint =
                     if arguments.force { "they are killed after kill-grace" } else { "--force ends them" };
                 let what = format!("after the time given, {}", run_on(&client.orphans().await?));
                 return Err(Failure::new(Exit::TimedOut, what).hint(hint));
-            }
+            };
+            stopped?
+        }
+    };
+    match stopped.taken_over {
+        0 => Ok(stopped.ended),
+        count => {
+            let noun = plural(count, "orphaned keeper", "orphaned keepers");
+            let what = format!("{count} {noun} went to a worker that has started meanwhile");
+            Err(Failure::new(Exit::Refused, what).hint("`queuectl worker stop` reaches that worker"))
         }
     }
-    print_line(&format!(
-        "Stopped {} orphaned {}",
-        orphans.len(),
-        plural(orphans.len(), "keeper", "keepers")
-    ))?;
-    Ok(Exit::Done)
 }
 
 async fn time_limit(client: &Client, arguments: &Arguments) -> Result<Option<Duration>, Failure> {

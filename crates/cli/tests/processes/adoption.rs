@@ -1,12 +1,14 @@
 //! Adoption: what a worker leaves running runs on, and the next worker, or whoever looks, takes it over.
 
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use queuectl_exec::now_boot_ms;
 use serde_json::Value;
 
 use crate::crash::{begun, watchful};
-use crate::stage::{HUP, KILL, STOP, Stage, keeper_of, processes_of, signal, until};
+use crate::stage::{HUP, KILL, STOP, Stage, has_ended, keeper_of, processes_of, signal, until};
 
 fn go(stage: &Stage, id: &str) {
     std::fs::write(stage.path(&format!("go-{id}")), "").expect("written");
@@ -191,6 +193,75 @@ fn worker_stop_force_ends_a_frozen_worker_and_gives_its_job_back() {
         (&"pending".into(), &0.into(), &0.into())
     );
     assert_eq!(processes_of(&stage.database), [0; 0]);
+}
+
+/// Its worker is gone.
+fn orphaned(stage: &mut Stage, id: &str) -> u32 {
+    let worker = running(stage, id, &[]);
+    let keeper = keeper_of(worker);
+    signal(worker, KILL);
+    stage.await_worker(worker);
+    until("the keeper says so", || orphaned_jobs(stage) == [id]);
+    keeper
+}
+
+fn freeze(pid: u32) {
+    signal(pid, STOP);
+    until("it is frozen", || Stage::is_frozen(pid));
+}
+
+/// Ends all that runs without a worker, and says so.
+fn stop_by_force(stage: &Stage) {
+    let stopped = stage.run(&["worker", "stop", "--force"]);
+    assert_eq!(stopped, "Stopped 1 orphaned keeper\n");
+    let job = stage.job("a");
+    assert_eq!((&job["state"], &job["attempts"]), (&"pending".into(), &0.into()));
+    assert_eq!(processes_of(&stage.database), [0; 0]);
+}
+
+#[test]
+fn a_frozen_keeper_holds_up_no_worker_and_goes_on_to_be_stopped() {
+    let mut stage = Stage::new();
+    let keeper = orphaned(&mut stage, "a");
+    freeze(keeper);
+    stage.enqueue("b", "true");
+    let begin = now_boot_ms();
+    let worker = stage.start_worker(&[]);
+    stage.until_state("b", "completed");
+    stage.run(&["worker", "stop"]);
+    assert_eq!(stage.await_worker(worker), Some(0));
+    let took = now_boot_ms() - begin;
+    assert!(took < 8000, "{took} ms");
+    let late = stage.output(&["worker", "stop", "--timeout", "100ms"]);
+    assert_eq!(late.status.code(), Some(124), "it runs on");
+    stop_by_force(&stage);
+    assert!(has_ended(keeper));
+}
+
+#[test]
+fn a_forced_stop_reaches_a_keeper_that_has_not_noticed_its_workers_death() {
+    let mut stage = Stage::new();
+    let worker = running(&mut stage, "a", &[]);
+    freeze(keeper_of(worker));
+    signal(worker, KILL);
+    stage.await_worker(worker);
+    assert_eq!(orphaned_jobs(&stage), ["a"]);
+    stop_by_force(&stage);
+}
+
+#[test]
+fn what_a_stop_waits_for_is_seen_and_reached_by_others() {
+    let mut stage = Stage::new();
+    orphaned(&mut stage, "a");
+    let mut waiting =
+        stage.command(&["worker", "stop"]).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let mut said = [0; 10];
+    waiting.stderr.as_mut().expect("piped").read_exact(&mut said).expect("it says what it waits for");
+    for _ in 0..20 {
+        assert_eq!(orphaned_jobs(&stage), ["a"]);
+    }
+    stop_by_force(&stage);
+    assert_eq!(waiting.wait().expect("it ends").code(), Some(0));
 }
 
 /// A worker that is started by this script, and hears HUP.

@@ -33,7 +33,7 @@ use queuectl_core::time::Timestamp;
 pub use changes::Changes;
 pub use follow::{Follower, Live, Piece};
 pub use load::Loader;
-pub use orphans::Orphan;
+pub use orphans::{Orphan, OrphansStopped};
 pub use output::{OutputPieces, OutputReader, RemovedFiles};
 pub use pages::Pages;
 pub use select::{Selector, SelectorError};

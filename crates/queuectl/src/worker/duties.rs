@@ -12,10 +12,10 @@ use queuectl_core::store::{StopMode, StoreResult};
 use queuectl_exec::Alarm;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::foster::{Foster, Household, adopt_more, adopt_orphans};
+use super::foster::{Answer, Fosters, Household};
 use super::log_watch::LogWatch;
 use super::recovery::Recovery;
 use crate::client::Client;
@@ -26,6 +26,8 @@ pub const STORE_PASSES: u64 = 25;
 const LOG_PASSES: u64 = 4;
 /// Every so many passes old jobs are deleted.
 const RETENTION_PASSES: u64 = 75;
+/// How long a start waits for the answers of keepers without a worker.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
 /// Between two steps of long work: everybody else has his turn.
 const STEP_REST: Duration = Duration::from_millis(50);
 
@@ -70,20 +72,19 @@ impl Beat {
     }
 }
 
-/// Starts the duties of one worker. `adopts`: it takes over keepers without a worker; those that are there now, before
-/// this returns.
+/// Starts the duties of one worker. `adopts`: it takes over keepers without a worker; those that are there now and answer,
+/// before this returns.
 pub async fn spawn(client: Client, adopts: bool) -> Duties {
     let (stop, nudge) = (Arc::new(Notify::new()), Nudge(Arc::new(Notify::new())));
     let beat = Beat::default();
     let (recovery, household) = (Recovery::new(client.clone()), Household::default());
-    let mut fosters = JoinSet::new();
+    let mut fosters = Fosters::new(&client, &household);
     if adopts {
-        take_in(&mut fosters, adopt_orphans(&client, &household).await);
+        await_answers(fosters.look()).await;
     }
     let attendant = Attendant {
         client,
         recovery: recovery.clone(),
-        household: household.clone(),
         adopts,
         fosters,
         stop: stop.clone(),
@@ -93,10 +94,14 @@ pub async fn spawn(client: Client, adopts: bool) -> Duties {
     Duties { task: tokio::spawn(attendant.attend()), stop, nudge, beat, recovery, household }
 }
 
-fn take_in(set: &mut JoinSet<()>, fosters: Vec<Foster>) {
-    for foster in fosters {
-        set.spawn(foster.run());
-    }
+/// What is adopted takes slots, so the first job waits for those that answer as fast as a keeper does.
+async fn await_answers(answers: Vec<Answer>) {
+    let all = async {
+        for answer in answers {
+            let _ = answer.await;
+        }
+    };
+    let _ = tokio::time::timeout(ANSWER_MAX, all).await;
 }
 
 impl Duties {
@@ -160,9 +165,8 @@ impl Rest {
 struct Attendant {
     client: Client,
     recovery: Recovery,
-    household: Household,
     adopts: bool,
-    fosters: JoinSet<()>,
+    fosters: Fosters,
     stop: Arc<Notify>,
     nudge: Nudge,
     beat: Beat,
@@ -202,15 +206,14 @@ impl Attendant {
                 () = between.over(rest) => {}
             }
         }
-        while self.fosters.join_next().await.is_some() {}
+        self.fosters.rest().await;
     }
 
     /// True if there is no keeper but this worker's own.
     async fn look_after_the_dead(&mut self, pass: u64) -> bool {
         if self.adopts {
-            take_in(&mut self.fosters, adopt_more(&self.client, &self.household).await);
+            self.fosters.look();
         }
-        while self.fosters.try_join_next().is_some() {}
         let alone = self.recovery.take_over().await.len() <= 1;
         if pass.is_multiple_of(STORE_PASSES)
             && let Err(error) = self.recovery.recover_rows().await

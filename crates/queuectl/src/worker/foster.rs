@@ -3,18 +3,22 @@
 //! What it runs counts against the slots of the worker that adopts it. Its outcomes are settled here, beside that
 //! worker's own exchange, because the claims belong to another owner; nothing new is ever claimed for it.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use queuectl_core::id::JobId;
-use queuectl_core::limits::{RUNNING_POLL_MAX, STOPPING_STORE_PATIENCE};
+use queuectl_core::limits::{KEEPER_HELLO_MAX, RUNNING_POLL_MAX, STOPPING_STORE_PATIENCE};
 use queuectl_core::store::{Claim, Listener, Settle, Settled, StopMode, StoreError, Topic};
 use queuectl_exec::now_boot_ms;
 use queuectl_exec::protocol::{Event, ExitRecord, Request, StopReason};
 use queuectl_exec::rundir;
 use queuectl_points::point;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::{error, info, warn};
 
 use super::link::{Adopted, Link, adopt};
@@ -76,33 +80,86 @@ impl Household {
     }
 }
 
-/// Adopts every keeper of the run directory that has no worker; returns those that are ours now.
-pub async fn adopt_orphans(client: &Client, household: &Household) -> Vec<Foster> {
-    let run_dir = client.place().run_dir;
-    let orphans = match rundir::orphans(&run_dir) {
-        Ok(orphans) => orphans,
-        Err(error) => {
-            warn!(%error, "cannot look for keepers without a worker");
-            return Vec::new();
-        }
-    };
-    let mut fosters = Vec::new();
-    for id in orphans {
-        match adopt(&run_dir, &id).await {
-            Ok(Some(adopted)) => match Foster::new(client, adopted, household).await {
-                Ok(foster) => fosters.push(foster),
-                Err(error) => warn!(keeper.id = %id, %error, "cannot take over a keeper; trying again"),
-            },
-            Ok(None) => {}
-            Err(error) => warn!(keeper.id = %id, %error, "cannot speak with a keeper that has no worker"),
-        }
-    }
-    fosters
+/// The keepers that one process asks for adoption and looks after, each in a task of its own: one that does not answer
+/// holds up nobody. Dropped, they are left to the next who adopts.
+pub struct Fosters {
+    client: Client,
+    household: Household,
+    tasks: JoinSet<()>,
+    /// By keeper: asked, or ours.
+    known: HashMap<String, AbortHandle>,
+    /// False once those that have not answered are waited for no longer.
+    asking: watch::Sender<bool>,
 }
 
-/// While they do not stop, adopted keepers are looked for by one who is not stopping himself.
-pub async fn adopt_more(client: &Client, household: &Household) -> Vec<Foster> {
-    if household.is_stopping() { Vec::new() } else { adopt_orphans(client, household).await }
+/// Resolves once a keeper that was asked is ours, or is not to be.
+pub type Answer = oneshot::Receiver<Infallible>;
+
+impl Fosters {
+    pub fn new(client: &Client, household: &Household) -> Fosters {
+        Fosters {
+            client: client.clone(),
+            household: household.clone(),
+            tasks: JoinSet::new(),
+            known: HashMap::new(),
+            asking: watch::Sender::new(true),
+        }
+    }
+
+    /// Asks every keeper of the run directory that says that it has no worker. One who is stopping asks nobody.
+    pub fn look(&mut self) -> Vec<Answer> {
+        if self.household.is_stopping() {
+            return Vec::new();
+        }
+        match rundir::orphans(&self.client.place().run_dir) {
+            Ok(orphans) => orphans.into_iter().filter_map(|id| self.ask(id)).collect(),
+            Err(error) => {
+                warn!(%error, "cannot look for keepers without a worker");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Asks this keeper, unless it was asked already.
+    pub fn ask(&mut self, id: String) -> Option<Answer> {
+        while self.tasks.try_join_next().is_some() {}
+        self.known.retain(|_, task| !task.is_finished());
+        if self.known.contains_key(&id) {
+            return None;
+        }
+        let (asked, answer) = oneshot::channel();
+        let (client, household) = (self.client.clone(), self.household.clone());
+        let task = look_after(client, household, id.clone(), self.asking.subscribe(), asked);
+        self.known.insert(id, self.tasks.spawn(task));
+        Some(answer)
+    }
+
+    /// Waits until those that are ours need nobody any more; the others are given up.
+    pub async fn rest(mut self) {
+        self.asking.send_replace(false);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// From the question until its last attempt is settled.
+async fn look_after(
+    client: Client,
+    household: Household,
+    id: String,
+    mut asking: watch::Receiver<bool>,
+    asked: oneshot::Sender<Infallible>,
+) {
+    let adopted = tokio::select! {
+        biased;
+        adopted = Foster::adopt(&client, &household, &id) => adopted,
+        _ = asking.wait_for(|asking| !asking) => return,
+    };
+    drop(asked);
+    match adopted {
+        Ok(Some(foster)) => foster.run().await,
+        Ok(None) => {}
+        Err(error) => warn!(keeper.id = %id, %error, "cannot take over a keeper; trying again"),
+    }
 }
 
 /// One adopted keeper.
@@ -132,6 +189,25 @@ enum Next {
 }
 
 impl Foster {
+    async fn adopt(client: &Client, household: &Household, id: &str) -> Result<Option<Foster>, Error> {
+        let run_dir = client.place().run_dir;
+        let mut adopted = pin!(adopt(&run_dir, id));
+        let adopted = if let Ok(adopted) = tokio::time::timeout(KEEPER_HELLO_MAX, &mut adopted).await {
+            adopted
+        } else {
+            warn!(keeper.id = %id, "a keeper without a worker does not answer; it is taken over once it does");
+            adopted.await
+        };
+        let adopted = adopted.map_err(|source| Error::Keeper {
+            what: "cannot be spoken to".to_owned(),
+            source: Some(source),
+        })?;
+        match adopted {
+            Some(adopted) => Foster::new(client, adopted, household).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn new(client: &Client, adopted: Adopted, household: &Household) -> Result<Foster, Error> {
         let Adopted { link, told } = adopted;
         point!("adopt.begun");

@@ -134,7 +134,8 @@ impl Launcher {
         };
         let mut link = Link::over(launched.control, id, Some(launched.child))
             .map_err(|e| failed("cannot be spoken to", e))?;
-        match link.greet().await {
+        let greeting = tokio::time::timeout(KEEPER_HELLO_MAX, link.greet()).await;
+        match greeting.unwrap_or(Greeting::Misunderstood) {
             Greeting::Understood => Ok(Start::Ready(link)),
             Greeting::Gone => {
                 // Reaps it.
@@ -152,13 +153,12 @@ pub struct Adopted {
     pub told: Told,
 }
 
-/// Takes the place of a keeper's lost worker; `None` if it has one, or has ended meanwhile.
+/// Takes the place of a keeper's lost worker; `None` if it has one, or has ended meanwhile, or cannot be asked now. One that
+/// does not answer is waited for: should it ever go on, it is adopted at once. Safe to drop.
 pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
     let mut link = match connect(run_dir, id).and_then(|stream| Link::over(stream, id.to_owned(), None)) {
         Ok(link) => link,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
+        Err(error) if NOT_NOW.contains(&error.kind()) => return Ok(None),
         Err(error) => return Err(error),
     };
     if link.greet().await != Greeting::Understood {
@@ -167,23 +167,27 @@ pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
     link.send(Request::Adopt);
     let mut ended = Vec::new();
     loop {
-        match tokio::time::timeout(KEEPER_HELLO_MAX, link.next()).await {
-            Ok(Some(Event::Exited(record))) => ended.push(*record),
-            Ok(Some(Event::Adopted { running, lost })) => {
+        match link.next().await {
+            Some(Event::Exited(record)) => ended.push(*record),
+            Some(Event::Adopted { running, lost }) => {
                 return Ok(Some(Adopted { link, told: Told { running, lost, ended } }));
             }
             #[cfg(queuectl_next)]
-            Ok(Some(Event::Mood { .. })) => {}
+            Some(Event::Mood { .. }) => {}
             _ => return Ok(None),
         }
     }
 }
 
+/// It has ended, or too many wait for its answer already.
+const NOT_NOW: [io::ErrorKind; 3] =
+    [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused, io::ErrorKind::WouldBlock];
+
 /// What came of the first words.
 #[derive(Debug, PartialEq, Eq)]
 enum Greeting {
     Understood,
-    /// Silence, or a version that we do not speak.
+    /// A version that we do not speak.
     Misunderstood,
     /// The other side has ended.
     Gone,
@@ -215,11 +219,11 @@ impl Link {
     /// Exchanges the first words.
     async fn greet(&mut self) -> Greeting {
         self.send(Request::Hello { version: PROTOCOL_VERSION });
-        match tokio::time::timeout(KEEPER_HELLO_MAX, self.next()).await {
-            Ok(Some(Event::Hello { version, .. })) if agreed(version).is_some() => Greeting::Understood,
+        match self.next().await {
+            Some(Event::Hello { version, .. }) if agreed(version).is_some() => Greeting::Understood,
             // A keeper that is too old, or finds us so, is left to end what it runs; its spool tells the rest.
-            Ok(Some(_)) | Err(_) => Greeting::Misunderstood,
-            Ok(None) => Greeting::Gone,
+            Some(_) => Greeting::Misunderstood,
+            None => Greeting::Gone,
         }
     }
 

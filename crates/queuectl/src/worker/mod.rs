@@ -34,7 +34,7 @@ use queuectl_exec::rundir::{self, HeldLock, Kind};
 use tokio::sync::watch;
 use tracing::warn;
 
-pub use self::foster::{Household, adopt_orphans};
+pub use self::foster::{Fosters, Household};
 use self::handlers::Handlers;
 pub use self::handlers::{Handled, Task};
 use self::link::{Launcher, Runner, is_of_another_boot};

@@ -25,9 +25,19 @@ pub async fn run(place: &Place, arguments: Arguments) -> Outcome {
     let ids = arguments.target.resolve(&reader).await?;
     let client = place.open().await?;
     let (mut exit, mut changed) = (Exit::Done, arguments.how.begin());
-    for (id, result) in ids.iter().zip(client.cancel(&ids).await?) {
+    let results = client.cancel(&ids).await?;
+    // Only a worker, or a stop, reaches what runs without one.
+    let running = results.iter().any(|result| matches!(result, Cancelled::Requested { .. }));
+    let orphans = if running { client.orphans().await? } else { Vec::new() };
+    for (id, result) in ids.iter().zip(results) {
         match result {
             Cancelled::Now => changed.tell(id, &format!("Cancelled job {id}"))?,
+            Cancelled::Requested { .. } if orphans.iter().any(|orphan| orphan.jobs.contains(id)) => {
+                let line =
+                    format!("Cancelling job {id}: it is running, its worker is gone, the next one ends it");
+                changed.tell(id, &line)?;
+                complain(&format!("Hint: `queuectl worker stop --force` ends {id} now"));
+            }
             Cancelled::Requested { .. } => {
                 changed.tell(id, &format!("Cancelling job {id}: it is running, its worker ends it"))?;
             }

@@ -264,6 +264,17 @@ fn what_a_stop_waits_for_is_seen_and_reached_by_others() {
     assert_eq!(waiting.wait().expect("it ends").code(), Some(0));
 }
 
+#[test]
+fn a_cancellation_of_what_has_no_worker_says_who_ends_it() {
+    let mut stage = Stage::new();
+    orphaned(&mut stage, "a");
+    let output = stage.output(&["cancel", "a"]);
+    let (said, hint) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("its worker is gone") && hint.contains("worker stop --force"), "{said}{hint}");
+    stage.run(&["worker", "stop", "--force"]);
+    assert_eq!(stage.state("a"), "cancelled");
+}
+
 /// A worker that is started by this script, and hears HUP.
 fn stays_on_hangup(script: &str) {
     let mut stage = Stage::new();

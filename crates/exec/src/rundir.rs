@@ -96,6 +96,28 @@ pub fn orphans(run_dir: &Path) -> io::Result<Vec<String>> {
     Ok(orphans)
 }
 
+/// Keepers that have ended and left a spool, but whose lock file somebody has deleted. It is the last to go otherwise.
+pub fn without_lock(run_dir: &Path) -> io::Result<Vec<String>> {
+    let mut found = names(run_dir)?;
+    found.retain_mut(|name| {
+        let Some(id) = name.strip_prefix("keeper-").and_then(|rest| rest.strip_suffix(".spool")) else {
+            return false;
+        };
+        *name = id.to_owned();
+        // One that lives listens, and will notice by itself.
+        check_id(name).is_ok()
+            && !run_dir.join(lock_name(Kind::Keeper, name)).exists()
+            && is_deaf(run_dir, name)
+    });
+    Ok(found)
+}
+
+/// Nobody listens at a keeper's socket: it has ended.
+pub fn is_deaf(run_dir: &Path, id: &str) -> bool {
+    let gone = [io::ErrorKind::ConnectionRefused, io::ErrorKind::NotFound];
+    connect(run_dir, id).is_err_and(|error| gone.contains(&error.kind()))
+}
+
 /// Makes the directory for this user alone, or checks that it is.
 pub fn create_run_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
@@ -377,6 +399,7 @@ mod tests {
     #[test]
     fn a_keeper_that_accepts_nothing_holds_up_nobody() {
         let dir = tempfile::tempdir().unwrap();
+        assert!(is_deaf(dir.path(), "a"));
         let listener = listen(dir.path(), "a").unwrap();
         let mut waiting = Vec::new();
         let error = loop {
@@ -386,7 +409,19 @@ mod tests {
             }
         };
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
-        assert!(waiting.len() >= BACKLOG as usize);
+        assert!(waiting.len() >= BACKLOG as usize && !is_deaf(dir.path(), "a"));
         drop(listener);
+        assert!(is_deaf(dir.path(), "a"));
+    }
+
+    #[test]
+    fn a_spool_without_a_lock_is_found_unless_its_keeper_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        for id in ["dead", "locked", "alive"] {
+            File::create(dir.path().join(spool_name(id))).unwrap();
+        }
+        drop(lock(dir.path(), Kind::Keeper, "locked").unwrap());
+        let _alive = listen(dir.path(), "alive").unwrap();
+        assert_eq!(without_lock(dir.path()).unwrap(), ["dead"]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use queuectl_exec::now_boot_ms;
@@ -273,6 +274,20 @@ fn a_cancellation_of_what_has_no_worker_says_who_ends_it() {
     assert!(said.contains("its worker is gone") && hint.contains("worker stop --force"), "{said}{hint}");
     stage.run(&["worker", "stop", "--force"]);
     assert_eq!(stage.state("a"), "cancelled");
+}
+
+#[test]
+fn whoever_looks_records_what_a_keeper_left_whose_lock_file_was_deleted() {
+    let mut stage = Stage::new();
+    let keeper = orphaned(&mut stage, "a");
+    let run_dir = stage.path("queue.db.run");
+    let entries = std::fs::read_dir(&run_dir).expect("the run directory").flatten().map(|entry| entry.path());
+    let is_lock = |path: &PathBuf| path.to_string_lossy().ends_with(".lock");
+    entries.filter(is_lock).for_each(|path| std::fs::remove_file(path).expect("removed"));
+    until("the keeper has ended", || has_ended(keeper));
+    assert_eq!(stage.state("a"), "pending");
+    let left: Vec<_> = std::fs::read_dir(&run_dir).expect("the run directory").flatten().collect();
+    assert!(left.iter().all(|entry| !entry.file_name().to_string_lossy().starts_with("keeper")), "{left:?}");
 }
 
 /// A worker that is started by this script, and hears HUP.

@@ -67,7 +67,8 @@ impl Client {
         let run_dir = self.place().run_dir;
         let is_dead = |id: &str| !rundir::is_alive(&run_dir, Kind::Keeper, id).unwrap_or(true);
         let entries = rundir::list(&run_dir).unwrap_or_default();
-        if entries.iter().any(|entry| entry.kind == Kind::Keeper && is_dead(&entry.id)) {
+        let dead = entries.iter().any(|entry| entry.kind == Kind::Keeper && is_dead(&entry.id));
+        if dead || rundir::without_lock(&run_dir).is_ok_and(|ids| !ids.is_empty()) {
             Recovery::new(self.clone()).recover_dead().await;
         }
     }

@@ -59,6 +59,9 @@ impl Recovery {
     pub async fn take_over(&self) -> Vec<String> {
         let _gate = self.gate.lock().await;
         let (client, mut held) = (&self.client, Vec::new());
+        if let Err(error) = lock_again(&client.place().run_dir) {
+            warn!(%error, "cannot look for keepers without a lock file");
+        }
         let entries = match rundir::list(&client.place().run_dir) {
             Ok(entries) => entries,
             Err(error) => {
@@ -122,6 +125,15 @@ async fn bury_worker(client: &Client, id: &str) -> Result<(), Error> {
 /// A keeper that lives listens; whoever holds a dead one's lock does not.
 fn is_being_recovered(run_dir: &Path, keeper: &str) -> bool {
     rundir::connect(run_dir, keeper).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Dead keepers whose lock file was deleted get one again, so that they are found and their spool tells what became of
+/// what they ran.
+fn lock_again(run_dir: &Path) -> io::Result<()> {
+    for id in rundir::without_lock(run_dir)? {
+        rundir::lock(run_dir, Kind::Keeper, &id)?;
+    }
+    Ok(())
 }
 
 /// False if its lock is held.

@@ -175,7 +175,7 @@ impl Kept {
     pub fn be_adopted(&mut self) -> Result<(), String> {
         let stream = rundir::connect(&self.run_dir(), ID).map_err(|error| error.to_string())?;
         let mut line = Line::new(stream)?;
-        line.send(&Request::Adopt)?;
+        line.send(&Request::Adopt { on_crash: OnCrash::Adopt })?;
         line.wait_for(|event| matches!(event, Event::Adopted { .. }).then_some(()))?;
         self.line = Some(line);
         Ok(())

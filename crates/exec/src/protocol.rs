@@ -44,8 +44,9 @@ pub enum Request {
     /// The worker leaves its attempts to the next one, whatever becomes of them otherwise when it is gone.
     HandOver,
     /// Whoever asks wants to take the place of a worker that is gone. Answered with an [`Event::Exited`] for each outcome
-    /// that is not settled and then [`Event::Adopted`], or, while the worker is there, with the connection's end.
-    Adopt,
+    /// that is not settled and then [`Event::Adopted`], or, while the worker is there, with the connection's end. From
+    /// then on his crash has the consequence that he names.
+    Adopt { on_crash: OnCrash },
 }
 
 /// One attempt to run.
@@ -129,7 +130,7 @@ pub enum Event {
 }
 
 /// What a keeper does with its attempts when its worker is gone without a word.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnCrash {
     /// They run on, and the next worker takes the keeper over.
     #[default]

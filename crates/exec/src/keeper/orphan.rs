@@ -44,7 +44,7 @@ impl Keeper {
     }
 
     /// Whoever asks becomes the worker, if there is none. One at a time: this thread decides.
-    pub(super) fn be_adopted(&mut self, serial: u64) -> Result<(), ()> {
+    pub(super) fn be_adopted(&mut self, serial: u64, on_crash: OnCrash) -> Result<(), ()> {
         if self.worker != Worker::Lost || !self.has_work() {
             return Err(());
         }
@@ -53,6 +53,7 @@ impl Keeper {
         let lost = |(claim, exit): &(_, Option<_>)| exit.is_none() && !running.contains(claim);
         let lost = unsettled.iter().filter(|one| lost(one)).map(|(claim, _)| *claim).collect();
         (self.worker, self.control) = (Worker::Here, serial);
+        self.options.on_crash = on_crash;
         point!("keeper.adopted");
         if let Err(error) = rundir::unmark_orphan(&self.options.run_dir, &self.options.id) {
             self.log("cannot say that there is a worker again", &error);

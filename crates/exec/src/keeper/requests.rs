@@ -99,7 +99,7 @@ impl Keeper {
                 peer.follows.push(Follow { claim, stdout_next: stdout_from, stderr_next: stderr_from });
             }
             // Only the worker gives orders.
-            Request::Adopt => return self.be_adopted(serial).map_err(|()| Hopeless),
+            Request::Adopt { on_crash } => return self.be_adopted(serial, on_crash).map_err(|()| Hopeless),
             _ if serial != self.control => return Err(Hopeless),
             Request::Start(start) => self.start(start),
             Request::Stop { claim, reason, grace_ms } => {

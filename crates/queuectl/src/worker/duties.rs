@@ -10,6 +10,7 @@ use queuectl_core::query::Filter;
 use queuectl_core::state::Shown;
 use queuectl_core::store::{StopMode, StoreResult};
 use queuectl_exec::Alarm;
+use queuectl_exec::protocol::OnCrash;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -74,10 +75,10 @@ impl Beat {
 
 /// Starts the duties of one worker. `adopts`: it takes over keepers without a worker; those that are there now and answer,
 /// before this returns.
-pub async fn spawn(client: Client, adopts: bool) -> Duties {
+pub async fn spawn(client: Client, adopts: bool, on_crash: OnCrash) -> Duties {
     let (stop, nudge) = (Arc::new(Notify::new()), Nudge(Arc::new(Notify::new())));
     let beat = Beat::default();
-    let (recovery, household) = (Recovery::new(client.clone()), Household::default());
+    let (recovery, household) = (Recovery::new(client.clone()), Household::new(on_crash));
     let mut fosters = Fosters::new(&client, &household);
     if adopts {
         await_answers(fosters.look()).await;

@@ -14,7 +14,7 @@ use queuectl_core::id::JobId;
 use queuectl_core::limits::{KEEPER_HELLO_MAX, RUNNING_POLL_MAX, STOPPING_STORE_PATIENCE};
 use queuectl_core::store::{Claim, Listener, Settle, Settled, StopMode, StoreError, Topic};
 use queuectl_exec::now_boot_ms;
-use queuectl_exec::protocol::{Event, ExitRecord, Request, StopReason};
+use queuectl_exec::protocol::{Event, ExitRecord, OnCrash, Request, StopReason};
 use queuectl_exec::rundir;
 use queuectl_points::point;
 use tokio::sync::{oneshot, watch};
@@ -41,19 +41,27 @@ pub struct Household {
     stop: watch::Sender<Option<StopMode>>,
     /// Outcomes recorded.
     settled: Arc<AtomicU64>,
+    /// What becomes of them if this process dies.
+    on_crash: OnCrash,
 }
 
 impl Default for Household {
+    /// Of somebody who is no worker: whatever becomes of him, they run on.
     fn default() -> Household {
-        Household {
-            unfinished: watch::Sender::new(0),
-            stop: watch::Sender::new(None),
-            settled: Arc::default(),
-        }
+        Household::new(OnCrash::Adopt)
     }
 }
 
 impl Household {
+    pub fn new(on_crash: OnCrash) -> Household {
+        Household {
+            unfinished: watch::Sender::new(0),
+            stop: watch::Sender::new(None),
+            settled: Arc::default(),
+            on_crash,
+        }
+    }
+
     /// How many adopted attempts run or are still to be settled, and every change of it.
     pub fn unfinished(&self) -> watch::Receiver<usize> {
         self.unfinished.subscribe()
@@ -191,7 +199,7 @@ enum Next {
 impl Foster {
     async fn adopt(client: &Client, household: &Household, id: &str) -> Result<Option<Foster>, Error> {
         let run_dir = client.place().run_dir;
-        let mut adopted = pin!(adopt(&run_dir, id));
+        let mut adopted = pin!(adopt(&run_dir, id, household.on_crash));
         let adopted = if let Ok(adopted) = tokio::time::timeout(KEEPER_HELLO_MAX, &mut adopted).await {
             adopted
         } else {

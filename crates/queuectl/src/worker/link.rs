@@ -155,7 +155,7 @@ pub struct Adopted {
 
 /// Takes the place of a keeper's lost worker; `None` if it has one, or has ended meanwhile, or cannot be asked now. One that
 /// does not answer is waited for: should it ever go on, it is adopted at once. Safe to drop.
-pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
+pub async fn adopt(run_dir: &Path, id: &str, on_crash: OnCrash) -> io::Result<Option<Adopted>> {
     let mut link = match connect(run_dir, id).and_then(|stream| Link::over(stream, id.to_owned(), None)) {
         Ok(link) => link,
         Err(error) if NOT_NOW.contains(&error.kind()) => return Ok(None),
@@ -164,7 +164,7 @@ pub async fn adopt(run_dir: &Path, id: &str) -> io::Result<Option<Adopted>> {
     if link.greet().await != Greeting::Understood {
         return Ok(None);
     }
-    link.send(Request::Adopt);
+    link.send(Request::Adopt { on_crash });
     let mut ended = Vec::new();
     loop {
         match link.next().await {

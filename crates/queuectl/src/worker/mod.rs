@@ -222,7 +222,7 @@ impl Worker {
             Ok(listener) => {
                 // The worker of one job looks after that one alone.
                 let adopts = self.options.only.is_none();
-                let duties = duties::spawn(self.client.clone(), adopts).await;
+                let duties = duties::spawn(self.client.clone(), adopts, self.options.on_crash).await;
                 let turns = Turns::new(self.client.clone(), identity, surroundings, runner, &duties);
                 let result = match turns.await {
                     Ok(turns) => turns.watched(self.signs).run(listener, stop, &self.lock).await,

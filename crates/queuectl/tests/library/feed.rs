@@ -1,7 +1,7 @@
 //! Bytes of strangers, as the fuzz targets feed them, for a moment: good input with a few bytes changed, cut or doubled.
 
 use proptest::prelude::*;
-use queuectl_exec::protocol::{ClaimKey, Event, Request, Stream};
+use queuectl_exec::protocol::{ClaimKey, Event, OnCrash, Request, Stream};
 use queuectl_exec::spool::{self, SpoolRecord};
 use queuectl_exec::wire::encode;
 
@@ -74,7 +74,7 @@ fn frames() -> Vec<Vec<u8>> {
         Request::Hello { version: 1 },
         Request::Settled { claims: vec![claim; 9] },
         Request::Follow { claim, stdout_from: 0, stderr_from: u64::MAX },
-        Request::Adopt,
+        Request::Adopt { on_crash: OnCrash::Adopt },
     ];
     let events = [
         Event::Hello { version: 1, keeper: "k1".to_owned(), pid: 7 },

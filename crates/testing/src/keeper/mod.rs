@@ -93,7 +93,7 @@ impl FakeKeeper {
             }
             Request::Follow { claim, stdout_from, .. } => self.follow(claim, stdout_from),
             Request::Leave | Request::HandOver => self.left = true,
-            Request::Adopt => self.be_adopted(),
+            Request::Adopt { .. } => self.be_adopted(),
         }
     }
 

@@ -136,8 +136,13 @@ impl Kept {
 
     /// Somebody who asks to be its worker.
     pub fn adopter(&self) -> Line {
+        self.adopter_who(OnCrash::Adopt)
+    }
+
+    /// Somebody who asks to be its worker, with this in mind for his crash.
+    pub fn adopter_who(&self, on_crash: OnCrash) -> Line {
         let mut line = self.follower();
-        line.send(&Request::Adopt);
+        line.send(&Request::Adopt { on_crash });
         line
     }
 

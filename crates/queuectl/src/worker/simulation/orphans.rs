@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use queuectl_core::limits::{RECOVERY_INTERVAL, RUNNING_POLL_MAX};
 use queuectl_core::store::{Exchange, SettingsStore, StopMode};
-use queuectl_exec::protocol::{Event as KeeperEvent, Request, StopReason};
+use queuectl_exec::protocol::{Event as KeeperEvent, OnCrash, Request, StopReason};
 use queuectl_testing::FakeKeeper;
 
 use super::super::events::Event;
@@ -109,7 +109,7 @@ impl World {
         let now = self.now;
         self.tale.note(format_args!("{now} worker{at} adopts {owner}"));
         self.seen.adoptions += 1;
-        keeper.send(now, Request::Adopt);
+        keeper.send(now, Request::Adopt { on_crash: OnCrash::Adopt });
         let mut told = Told::default();
         for event in keeper.events(now) {
             match event {

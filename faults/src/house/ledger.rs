@@ -31,10 +31,13 @@ fn line(between: &str, letters: &str, noted: &str) -> String {
     )
 }
 
-/// What a run that noted this has printed.
+/// What a run that noted this has printed: the same, or, if one line says how long it was, that.
 fn printed_by(noted: &str) -> Vec<u8> {
     let words: Vec<&str> = noted.split(' ').collect();
     let [id, number, pid, length, letters] = words[..] else { return format!("{noted}\n").into_bytes() };
+    if noted.contains('\n') {
+        return format!("{noted}\n").into_bytes();
+    }
     let own = format!("{id} {number} {pid}");
     let between =
         format!("{own}\n").into_bytes().into_iter().cycle().take(length.parse().unwrap_or_default());
@@ -328,6 +331,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (path, long) = (dir.path().join("a.out"), printed_by("a 1 9 20 x"));
         assert_eq!(long, b"a 1 9 a 1 9\na 1 9\na 1 9\na x\n");
+        assert_eq!(printed_by("a 1 9\nline 1\nline"), b"a 1 9\nline 1\nline\n", "in so many words");
         let mut attempt = exited(0);
         attempt.printed = Some(Kept { body: None, file: Some("a.out".to_owned()), ..printed(&long) });
         let mut ledger = ledger("completed", attempt, "begin a 1 9\nend a 1 0 a 1 9 20 x\n");

@@ -8,6 +8,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 pub struct Keeper {
     pub parent: u32,
+    /// As workers tell of it.
+    pub id: String,
     handle: OwnedFd,
 }
 
@@ -26,21 +28,22 @@ pub fn keepers(run_dir: &Path) -> Vec<Keeper> {
 }
 
 fn keeper(pid: i32, run_dir: &Path) -> Option<Keeper> {
-    if !is_keeper_of(pid, run_dir) {
-        return None;
-    }
+    let id = id_of_keeper(pid, run_dir)?;
     let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+    let parent = parent(pid)?;
     // Again, now that the number cannot pass to another.
-    let still = is_keeper_of(pid, run_dir);
-    Some(Keeper { parent: parent(pid)?, handle }).filter(|_| still)
+    let still = id_of_keeper(pid, run_dir).as_ref() == Some(&id);
+    still.then_some(Keeper { parent, id, handle })
 }
 
-fn is_keeper_of(pid: i32, run_dir: &Path) -> bool {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+/// If that is a keeper, of this run directory.
+fn id_of_keeper(pid: i32, run_dir: &Path) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let line = String::from_utf8_lossy(&line);
     let words: Vec<&str> = line.split('\0').collect();
-    let named = words.iter().position(|word| *word == "--run-dir").and_then(|at| words.get(at + 1));
-    words.get(1) == Some(&"keeper") && named.is_some_and(|dir| Path::new(dir) == run_dir)
+    let option = |name| words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1));
+    let is_of = words.get(1) == Some(&"keeper") && option("--run-dir").map(Path::new) == Some(run_dir);
+    option("--id").filter(|_| is_of).map(|id| (*id).to_owned())
 }
 
 fn parent(pid: i32) -> Option<u32> {

@@ -114,7 +114,7 @@ fn signal_suffix(signal: i32) -> &'static str {
         6 => " (ABRT)",
         7 => " (BUS)",
         8 => " (FPE)",
-        9 => " (KILL)",
+        9 => " (KILL), by somebody or by the kernel for want of memory",
         11 => " (SEGV)",
         13 => " (PIPE)",
         15 => " (TERM)",

@@ -173,7 +173,10 @@ fn the_error_says_what_happened_and_what_was_printed_last() {
     };
     assert_eq!(text(exited(2), " no such file\n"), "exit code 2: no such file");
     assert_eq!(text(Outcome::TimedOut, ""), "timed out after 1m30s");
-    assert_eq!(text(Outcome::Signaled { signal: 9 }, ""), "killed by signal 9 (KILL)");
+    assert_eq!(
+        text(Outcome::Signaled { signal: 9 }, ""),
+        "killed by signal 9 (KILL), by somebody or by the kernel for want of memory"
+    );
 }
 
 #[test]

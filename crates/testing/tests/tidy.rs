@@ -136,6 +136,18 @@ fn the_product_has_no_shortcuts() {
     }
 }
 
+/// Keepers and workers count time that no jump of the date touches; the store alone knows the date.
+#[test]
+fn nothing_that_runs_jobs_asks_for_the_date() {
+    let runs_jobs =
+        |name: &str| name.starts_with("crates/exec/src") || name.starts_with("crates/queuectl/src/worker");
+    for (name, text) in sources().iter().filter(|(name, _)| runs_jobs(name)) {
+        for word in ["Realtime", "CLOCK_REALTIME", "SystemTime"] {
+            assert!(!product(text).contains(word), "{name} asks for the date: {word}");
+        }
+    }
+}
+
 #[test]
 fn every_test_file_is_a_target() {
     for entry in fs::read_dir(root().join("crates")).expect("readable").flatten() {

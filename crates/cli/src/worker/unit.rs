@@ -30,7 +30,8 @@ const STOP_DRAINS: &str = "# A stop is told to the worker alone: its keeper owns
     # For so long running jobs may finish; a second TERM then ends them and gives them back, uncharged.\n\
     TimeoutStopSec=15min\nTimeoutStopFailureMode=abort\nWatchdogSignal=SIGTERM\nTimeoutAbortSec=1min\n";
 /// Running jobs end with the worker.
-const STOP_ENDS: &str = "# A stop is told to all: running jobs end by TERM, then KILL, and are given back, uncharged.\n\
+const STOP_ENDS: &str = "# A stop is told to all: running jobs end by TERM, then KILL, and are given back, uncharged. One that answers\n\
+    # TERM with an exit code has ended with that.\n\
     KillMode=control-group\nTimeoutStopSec=90s\nWatchdogSignal=SIGKILL\n";
 
 /// Print a systemd unit that runs a worker from boot on, or install it

@@ -81,11 +81,12 @@ pub(super) struct Sweep {
 
 impl Sweep {
     /// Counts a pass. What does not die in time (say in an uninterruptible system call) is looked at more rarely, but
-    /// its attempt does not end while it lives.
-    pub(super) fn passed(&mut self, now: u64) {
+    /// its attempt does not end while it lives. True once, when there have been too many for anything that can die.
+    pub(super) fn passed(&mut self, now: u64) -> bool {
         self.passes += 1;
         let rarely = if self.passes > SWEEP_PASSES_MAX { 50 } else { 1 };
         self.next_at = Some(now + rarely * SWEEP_INTERVAL.as_millis() as u64);
+        self.passes == SWEEP_PASSES_MAX + 1
     }
 }
 

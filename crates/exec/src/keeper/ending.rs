@@ -6,10 +6,11 @@ use super::tree::{Census, Root, Unmarked};
 use crate::cgroup::{Cgroup, State};
 use crate::clock::now_boot_ms;
 use crate::procfs::{Process, ProcessId, Signalled, signal};
-use crate::protocol::{End, ExitRecord, Leftovers};
+use crate::protocol::{ClaimKey, End, ExitRecord, Leftovers};
 use crate::unix::{ToGroup, reap_any};
 use queuectl_points::point;
 use rustix::process::Signal;
+use std::io;
 
 /// Looks, five seconds in all, before an orphan whose owner still cannot be told counts as nobody's.
 const UNCLEAR_LOOKS_MAX: usize = 250;
@@ -86,8 +87,9 @@ impl Keeper {
         attempt.end_grace(now);
         if attempt.exit.is_none() {
             if attempt.is_killing() && attempt.sweep.next_at.is_none_or(|at| at <= now) {
-                attempt.sweep.passed(now);
+                let stubborn = attempt.sweep.passed(now).then_some(attempt.claim);
                 self.signal_tree(serial, Signal::KILL);
+                self.tell_of_stubborn(stubborn);
             }
             return;
         }
@@ -163,8 +165,17 @@ impl Keeper {
         if let Some(group) = &attempt.group {
             group.signal(Signal::KILL, false);
         }
-        attempt.sweep.passed(now);
+        let stubborn = attempt.sweep.passed(now).then_some(attempt.claim);
+        self.tell_of_stubborn(stubborn);
         false
+    }
+
+    /// In an uninterruptible system call, most likely: of a disk or a file server that does not answer.
+    fn tell_of_stubborn(&self, claim: Option<ClaimKey>) {
+        if let Some(claim) = claim {
+            let what = format!("claim {claim}: its slot stays taken until it is gone");
+            self.log("KILL does not end what an attempt has started", &io::Error::other(what));
+        }
     }
 
     fn members(&self, serial: u64) -> Vec<Process> {

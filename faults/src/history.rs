@@ -18,12 +18,13 @@ pub struct History {
     /// What made it so.
     taken: Vec<Taken>,
     failed: Vec<Failed>,
-    /// A step that failed, and whose work whoever came anew has found.
-    found: Option<Step>,
+    /// A step that failed, and whose work whoever came anew has found: it was done when it failed.
+    found: Option<Failed>,
     /// The database after the last step, acknowledged or not.
     seen: Arc<Snapshot>,
 }
 
+#[derive(Debug, Clone)]
 struct Failed {
     step: Step,
     /// So many had been taken before.
@@ -60,7 +61,7 @@ impl History {
         if let Some(key) = other {
             return Err(format!("{key} is another, which has nothing to do with it"));
         }
-        self.taken.extend(self.found.take().map(Taken::Unheard));
+        self.take_found();
         self.taken.push(Taken::Acknowledged(step.clone()));
         if self.acknowledged != after {
             // Its commit took the place in the log of whatever had failed before.
@@ -82,7 +83,7 @@ impl History {
         let mut visible = before.differences(after);
         if !parts.is_empty() {
             visible.retain(|key| !is_sum(key) && !parts.iter().any(|(part, _)| part == key));
-            self.taken.extend(self.found.take().map(Taken::Unheard));
+            self.take_found();
             self.taken.extend(inserted(step, parts).map(|job| Taken::Acknowledged(Step::Insert(vec![job]))));
             self.acknowledged = after.clone();
             self.failed.clear();
@@ -95,6 +96,12 @@ impl History {
         match visible.first() {
             None => Ok(()),
             Some(key) => Err(format!("it failed, and {key} is another")),
+        }
+    }
+
+    fn take_found(&mut self) {
+        if let Some(found) = self.found.take() {
+            self.taken.insert(found.taken, Taken::Unheard(found.step));
         }
     }
 
@@ -132,7 +139,7 @@ impl History {
     }
 
     /// The database is as it was acknowledged, or as one step made it that was not, which is returned.
-    fn explain(&self, found: &Snapshot) -> Result<Option<Step>, String> {
+    fn explain(&self, found: &Snapshot) -> Result<Option<Failed>, String> {
         let differences = self.acknowledged.differences(found);
         if differences.is_empty() {
             return Ok(None);
@@ -141,7 +148,7 @@ impl History {
             let first = matches!(failed.step, Step::Open) && *self.acknowledged == Snapshot::default();
             let may = || differences.iter().all(|key| touches(&failed.step, key));
             if first || may() && self.is_whole(failed, found)? {
-                return Ok(Some(failed.step.clone()));
+                return Ok(Some(failed.clone()));
             }
         }
         let steps: Vec<String> = self.failed.iter().map(|failed| name(&failed.step)).collect();

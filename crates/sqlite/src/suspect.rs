@@ -74,6 +74,13 @@ fn words(database: &Path, failed: &str) -> String {
     )
 }
 
+/// Has the disk know that the log is empty. What it holds of the old one may lack the last changes, and would be read over
+/// a database that has them. A commit writes the log's new beginning, and syncs it.
+fn begin_log_anew(connection: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.pragma_update(None, "user_version", version)
+}
+
 /// Before anything else is written: checks a database that bears the mark, and takes the mark off.
 pub fn clear(connection: &Connection, database: &Path) -> Result<(), Failure> {
     let mark = mark_of(database);
@@ -114,6 +121,7 @@ pub fn clear(connection: &Connection, database: &Path) -> Result<(), Failure> {
     if let Some(first) = damage(connection)?.first() {
         return Err(refused(format!("it is damaged: {first}")));
     }
+    begin_log_anew(connection).map_err(|error| refused(format!("its log cannot be begun anew: {error}")))?;
     match fs::remove_file(&mark) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(StoreError::unavailable(format!("cannot remove {}", mark.display()), error).into());

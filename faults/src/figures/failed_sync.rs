@@ -96,10 +96,15 @@ fn restarted(
         play.perform(&Step::Close).answer?;
         return Ok(GoesOn::Refused);
     }
-    let job = queuectl_testing::given::job("restarted");
-    let Ok(facts) = play.perform(&Step::Insert(vec![job])).answer else {
-        return Ok(GoesOn::Refused);
-    };
+    // The power goes after an acknowledgement, or at once.
+    let more = if dice.percent(50) { vec![queuectl_testing::given::job("restarted")] } else { Vec::new() };
+    let mut facts = Vec::new();
+    for job in more {
+        match play.perform(&Step::Insert(vec![job])).answer {
+            Ok(told) => facts = told,
+            Err(_) => return Ok(GoesOn::Refused),
+        }
+    }
     let seen = play.snapshot().map_err(|e| e.to_string())?;
     log.extend_from_slice(&session.log()[from..]);
     let image = Image::after(&log, Unsynced::draw(dice), dice);

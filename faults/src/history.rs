@@ -100,9 +100,12 @@ impl History {
     }
 
     fn take_found(&mut self) {
-        if let Some(found) = self.found.take() {
-            self.taken.insert(found.taken, Taken::Unheard(found.step));
-        }
+        let Some(found) = self.found.take() else { return };
+        let since = self.taken.split_off(found.taken);
+        self.taken.push(Taken::Unheard(found.step));
+        // Nobody saw its work before it was found: what was answered meanwhile changed nothing, and would have with it.
+        let writes = |taken: &Taken| matches!(taken, Taken::Acknowledged(step) if writes(step));
+        self.taken.extend(since.into_iter().filter(|taken| !writes(taken)));
     }
 
     /// Sees what has come back with whoever opened the store.

@@ -18,8 +18,8 @@ pub struct History {
     /// What made it so.
     taken: Vec<Taken>,
     failed: Vec<Failed>,
-    /// A step that failed, and whose work whoever came anew has found: it was done when it failed.
-    found: Option<Failed>,
+    /// A step that failed, and whose work whoever came anew has found, in its parts: it was done when it failed.
+    found: Vec<Failed>,
     /// The database after the last step, acknowledged or not.
     seen: Arc<Snapshot>,
 }
@@ -100,9 +100,9 @@ impl History {
     }
 
     fn take_found(&mut self) {
-        let Some(found) = self.found.take() else { return };
-        let since = self.taken.split_off(found.taken);
-        self.taken.push(Taken::Unheard(found.step));
+        let Some(at) = self.found.first().map(|found| found.taken) else { return };
+        let since = self.taken.split_off(at);
+        self.taken.extend(self.found.drain(..).map(|found| Taken::Unheard(found.step)));
         // Nobody saw its work before it was found: what was answered meanwhile changed nothing, and would have with it.
         let writes = |taken: &Taken| matches!(taken, Taken::Acknowledged(step) if writes(step));
         self.taken.extend(since.into_iter().filter(|taken| !writes(taken)));
@@ -111,7 +111,7 @@ impl History {
     /// Sees what has come back with whoever opened the store.
     fn look(&mut self, before: &Snapshot, after: &Snapshot) -> Result<(), String> {
         if before != after {
-            self.found = self.explain(after)?;
+            self.found = self.explain(after)?.map(|failed| failed.parts_in(after)).unwrap_or_default();
         }
         Ok(())
     }
@@ -172,6 +172,19 @@ impl History {
         let mut steps = self.taken[..failed.taken].to_vec();
         steps.push(Taken::Unheard(failed.step.clone()));
         Ok(undisturbed::after(&steps)? == found.of_any_store())
+    }
+}
+
+impl Failed {
+    /// Of what is not done whole or not at all, what is there, in the order in which it came.
+    fn parts_in(self, found: &Snapshot) -> Vec<Failed> {
+        let Step::InsertTogether(jobs) = self.step else { return vec![self] };
+        let place = |job: &NewJob| found.get(&format!("job {}", job.id))?.get("seq").parse::<u64>().ok();
+        let mut there: Vec<(u64, NewJob)> =
+            jobs.into_iter().filter_map(|job| Some((place(&job)?, job))).collect();
+        there.sort_by_key(|(place, _)| *place);
+        let alone = |(_, job)| Failed { step: Step::Insert(vec![job]), taken: self.taken };
+        there.into_iter().map(alone).collect()
     }
 }
 

@@ -36,8 +36,12 @@ pub struct Launched {
 
 /// A process could not be started for lack of something that the machine may have again in a moment.
 pub fn is_shortage(error: &io::Error) -> bool {
-    let code = error.raw_os_error().map(Errno::from_raw_os_error);
-    [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Some).contains(&code)
+    error.raw_os_error().map(Errno::from_raw_os_error).is_some_and(is_short)
+}
+
+/// For lack of something that the machine may have again in a moment.
+pub(crate) fn is_short(errno: Errno) -> bool {
+    [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno)
 }
 
 /// Starts a keeper in a session of its own, so that what is typed at the terminal reaches the worker only.

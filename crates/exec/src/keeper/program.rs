@@ -1,6 +1,7 @@
 //! From an order to a plan for the spawner: the program's paths, the environment, standard input.
 
 use crate::cgroup::Cgroup;
+use crate::launch::is_short;
 use crate::protocol::{End, Start};
 use crate::unix::{FileLimit, SpawnError, SpawnPlan, SpawnText, Step, Texts};
 use queuectl_core::claim::CLAIM_MARK;
@@ -81,7 +82,7 @@ fn stdin(start: &Start, common: &Common) -> Result<Arc<OwnedFd>, End> {
     .and_then(|file| rustix::io::ioctl_fionbio(&file, false).map(|()| file));
     opened.map(Arc::new).map_err(|errno| End::CouldNotStart {
         message: format!("cannot read standard input from `{}`: {}", shown(path), plain(errno)),
-        ours: is_ours(errno),
+        ours: is_short(errno),
     })
 }
 
@@ -93,18 +94,13 @@ pub(super) fn could_not_start(start: &Start, failed: SpawnError) -> End {
         Step::Directory => format!("cannot enter directory `{}`", shown(&start.dir)),
         Step::Exec => format!("cannot run `{}`", shown(start.argv.first().map_or(b"", |word| word))),
     };
-    let ours = is_ours(failed.errno) || matches!(failed.step, Step::Clone | Step::Prepare);
+    let ours = is_short(failed.errno) || matches!(failed.step, Step::Clone | Step::Prepare);
     End::CouldNotStart { message: format!("{what}: {}", plain(failed.errno)), ours }
 }
 
 /// Somebody has the program, or what interprets it, open for writing.
 pub(super) fn is_text_busy(failed: SpawnError) -> bool {
     failed.step == Step::Exec && failed.errno == Errno::TXTBSY
-}
-
-/// For lack of something that the machine may have again in a moment.
-fn is_ours(errno: Errno) -> bool {
-    [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM].contains(&errno)
 }
 
 fn refused(message: &str) -> End {

@@ -31,6 +31,17 @@ pub fn can_inject() -> bool {
 
 const EVERY_SYNC_FAILS: [&str; 4] = ["-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:error=EIO"];
 
+/// Enqueues a job while the disk refuses calls, as these arguments of strace say. Its exit code, and what it said.
+fn enqueue_refused(stage: &Stage, refusing: &[&str]) -> (Option<i32>, String) {
+    let enqueue = stage.command(&["enqueue", "--id", "b", "-c", "true"]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-qq", "-o"]).arg(stage.path("trace")).args(refusing);
+    traced.arg(enqueue.get_program()).args(enqueue.get_args()).env("QUEUECTL_DB", &stage.database);
+    let output = traced.output().expect("strace was there");
+    assert!(output.stdout.is_empty(), "nothing is acknowledged");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// From now on every sync of a process fails.
 fn fail_syncs_of(stage: &Stage, pid: u32) -> Child {
     let mut command = Command::new("strace");
@@ -124,15 +135,9 @@ fn a_failed_sync_ends_the_writing_leaves_a_mark_and_the_next_writer_checks() {
     }
     let stage = Stage::new();
     stage.enqueue("a", "true");
-    let enqueue = stage.command(&["enqueue", "--id", "b", "-c", "true"]);
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-o"]).arg(stage.path("trace")).args(EVERY_SYNC_FAILS);
-    traced.arg(enqueue.get_program()).args(enqueue.get_args()).env("QUEUECTL_DB", &stage.database);
-    let output = traced.output().expect("strace was there");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(5), "{said}");
+    let (code, said) = enqueue_refused(&stage, &EVERY_SYNC_FAILS);
+    assert_eq!(code, Some(5), "{said}");
     assert!(said.starts_with("Error: the disk failed to keep") && said.contains("\nHint: "), "{said}");
-    assert!(output.stdout.is_empty(), "nothing is acknowledged");
     let mark = stage.path("queue.db.suspect");
     assert_eq!(std::fs::metadata(&mark).expect("it is left").permissions().mode() & 0o777, 0o600);
     // Readers go on, and leave the check to a writer.
@@ -243,25 +248,18 @@ fn a_used_up_quota_is_a_full_disk() {
     }
     let stage = Stage::new();
     stage.enqueue("a", "true");
-    let enqueue = stage.command(&["enqueue", "--id", "b", "-c", "true"]);
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-o"]).arg(stage.path("trace"));
-    traced.arg("-P").arg(stage.path("queue.db-wal"));
-    traced.args(["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EDQUOT"]);
-    traced.arg(enqueue.get_program()).args(enqueue.get_args()).env("QUEUECTL_DB", &stage.database);
-    let output = traced.output().expect("strace was there");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(5) && said.contains("the disk is full"), "{said}");
+    let refuse = |file: &str, error: &str| {
+        let (path, inject) = (stage.path(file), format!("inject=pwrite64:error={error}"));
+        let path = path.to_str().expect("plain");
+        let (code, said) = enqueue_refused(&stage, &["-P", path, "-e", "trace=pwrite64", "-e", &inject]);
+        assert!(code == Some(5) && said.contains("the disk is full"), "{said}");
+        said
+    };
+    refuse("queue.db-wal", "EDQUOT");
     assert!(!stage.path("queue.db.suspect").exists());
     // A suspect database that cannot be written out for want of room is not called damaged.
     std::fs::write(stage.path("queue.db.suspect"), "then").expect("marked");
-    let mut traced = Command::new("strace");
-    traced.args(["-f", "-qq", "-o"]).arg(stage.path("trace")).arg("-P").arg(&stage.database);
-    traced.args(["-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC"]);
-    traced.arg(enqueue.get_program()).args(enqueue.get_args()).env("QUEUECTL_DB", &stage.database);
-    let output = traced.output().expect("strace was there");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(5) && said.contains("the disk is full"), "{said}");
+    let said = refuse("queue.db", "ENOSPC");
     assert!(!said.contains("restore"), "{said}");
 }
 

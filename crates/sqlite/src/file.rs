@@ -2,6 +2,7 @@
 //!
 //! An existing one is never opened outside SQLite: closing it would drop this process's locks.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,8 +11,6 @@ use std::path::{Path, PathBuf};
 use queuectl_core::limits::DATABASE_PATH_BYTES_MAX;
 use queuectl_core::store::{StoreError, StoreResult};
 use rustix::fs::{AtFlags, CWD, Statx, StatxAttributes, StatxFlags, makedev, statx};
-
-use crate::keep::with_suffix;
 
 /// File systems of other machines, by their magic numbers.
 const NETWORK: &[(i64, &str)] = &[
@@ -268,6 +267,13 @@ fn look_at(path: &Path) -> StoreResult<Statx> {
     statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS | StatxFlags::BTIME).map_err(|error| {
         StoreError::unavailable(format!("cannot look at {}", path.display()), io::Error::from(error))
     })
+}
+
+/// The path with this behind it.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use queuectl_core::store::{StoreError, StoreResult};
 
+use crate::file::with_suffix;
 use crate::file::{Identity, identity, sole_identity};
-use crate::keep::with_suffix;
 
 /// The files that a store has open.
 #[derive(Debug, Clone)]

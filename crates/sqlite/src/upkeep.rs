@@ -6,7 +6,7 @@ use std::io;
 use async_trait::async_trait;
 use queuectl_core::store::{StoreError, StoreResult, Upkeep};
 
-use crate::keep::with_suffix;
+use crate::file::with_suffix;
 use crate::open::SqliteStore;
 
 #[async_trait]

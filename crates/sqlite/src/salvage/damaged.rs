@@ -7,9 +7,10 @@ use std::path::Path;
 use queuectl_core::store::{StoreError, StoreResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::leaves::PAGE;
 use crate::failure::Failure;
-use crate::keep::{failed, with_suffix};
-use crate::leaves::PAGE;
+use crate::file::with_suffix;
+use crate::keep::failed;
 
 /// Copies a damaged database with its log. `fresh`: a new database, which has the header that every one of ours has.
 pub fn copy_damaged(from: &Path, copied: &Path, fresh: &Path) -> StoreResult<()> {

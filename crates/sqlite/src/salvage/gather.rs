@@ -6,9 +6,9 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use super::leaves::{Kind, Pages, Record, Standing};
 use crate::failure::Failure;
 use crate::keep::failed;
-use crate::leaves::{Kind, Pages, Record, Standing};
 
 /// What is gathered. Their rows differ in how many columns they have, and those of jobs' indexes never look like them.
 const TABLES: [&str; 6] = ["environment", "batch", "job", "attempt", "output", "setting"];

@@ -1,145 +1,24 @@
-//! Salvage: what is whole of a damaged database, in a new one. Blocking; call it off the runtime.
-//!
-//! The damaged file is copied first, with its log, and only the copy is opened: opening it would already write to it. The
-//! jobs are read in the order of their keys; a page that cannot be read costs the rows on it and no others. What cannot be
-//! reached so, since a page above it or the list of tables is damaged, is looked for page by page (`gather.rs`).
-//!
-//! A job is saved only if its digest says that it is what was enqueued. One whose environment is lost, or whose state may
-//! be an old one, is saved as dead, with the reason: nothing runs it unless somebody decides so.
+//! Row by row out of a damaged database, or out of what was gathered of it, into a new one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::{self, DirBuilder, File};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use queuectl_core::limits::SALVAGE_NAMED_MAX;
-use queuectl_core::store::{StoreError, StoreResult};
+use queuectl_core::store::StoreError;
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Row, Statement, params_from_iter};
 
+use super::SalvageReport;
 use crate::batches::STAGED;
-use crate::clock::Clock;
-use crate::copy::close;
-use crate::damaged::{connect_damaged, copy_damaged};
 use crate::digest::{Environments, environment_is_whole, is_unreadable, sealed_columns, sealed_job};
 use crate::failure::Failure;
-use crate::file::{identity, make_file, sync_directory_of};
-use crate::gather::gather;
-use crate::keep::{copy_file, damage, failed, named_outputs, remove_database, with_suffix};
-use crate::leaves::PAGE;
-use crate::open::{beside, connect};
 use crate::schema;
-
-/// What was saved, and what was not.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SalvageReport {
-    pub jobs: u64,
-    /// Those of them that are dead now, for they cannot be run as they were enqueued, or may have run since.
-    pub buried: u64,
-    /// Jobs that were there and could not be saved; `None` if nobody can tell.
-    pub lost: Option<u64>,
-    /// Some of their ids.
-    pub lost_ids: Vec<String>,
-    /// Of saved jobs.
-    pub attempts: u64,
-    /// What else may not be all there, in words.
-    pub gaps: BTreeSet<&'static str>,
-    pub outputs: u64,
-    /// Output files that are named and were not there.
-    pub outputs_missing: u64,
-}
-
-/// Saves what is whole of a damaged database that nobody has open into a new file. The old one is not touched.
-pub fn salvage(from: &Path, to: &Path) -> StoreResult<SalvageReport> {
-    let from = fs::canonicalize(from).map_err(failed("look at", from))?;
-    let to = std::path::absolute(to).map_err(failed("use", to))?;
-    for there in [to.clone(), beside(&to, "out"), with_suffix(&to, "-wal")] {
-        if fs::symlink_metadata(&there).is_ok() {
-            return Err(StoreError::Unavailable {
-                what: format!("{} exists already; name a new file to salvage to", there.display()),
-                source: None,
-            });
-        }
-    }
-    let partial = beside(&to, "partial");
-    let between = Between { copied: beside(&to, "damaged"), gathered: beside(&to, "gathered") };
-    remove_database(&partial);
-    between.remove();
-    let saved = salvage_between(&from, &between, &partial, &to);
-    between.remove();
-    if saved.is_err() {
-        remove_database(&partial);
-        let _ = fs::remove_dir_all(beside(&to, "out"));
-    }
-    saved
-}
-
-/// Databases on the way, beside the new one.
-struct Between {
-    copied: PathBuf,
-    gathered: PathBuf,
-}
-
-impl Between {
-    fn remove(&self) {
-        remove_database(&self.copied);
-        remove_database(&self.gathered);
-    }
-}
-
-fn salvage_between(from: &Path, between: &Between, partial: &Path, to: &Path) -> StoreResult<SalvageReport> {
-    make_file(partial)?;
-    let fresh = connect(partial)?;
-    schema::create(&fresh, partial).and_then(|()| close(fresh)).map_err(|failure| failure.0)?;
-    copy_damaged(from, &between.copied, partial)?;
-    let (report, outputs) = fill(between, partial).map_err(|failure| failure.0)?;
-    let report = take_outputs(from, to, &outputs, report)?;
-    fs::rename(partial, to).map_err(failed("create", to))?;
-    sync_directory_of(to)?;
-    Ok(report)
-}
-
-/// Puts what is whole into a new database. Also returns the output files that it names.
-fn fill(between: &Between, new: &Path) -> Result<(SalvageReport, Vec<String>), Failure> {
-    let (damaged, old) = (&between.copied, connect_damaged(&between.copied)?);
-    let (connection, gathered);
-    connection = connect(new)?;
-    let transaction = rusqlite::Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
-    let pages = fs::metadata(damaged).map_err(failed("look at", damaged))?.len() / PAGE as u64;
-    let mut hands = Hands::new(&old, &transaction, pages);
-    hands.take_from_trees()?;
-    if hands.is_short() {
-        make_file(&between.gathered)?;
-        gathered = connect(&between.gathered)?;
-        gather(damaged, &transaction, &gathered)?;
-        hands.take_gathered(&gathered)?;
-    }
-    let report = hands.report();
-    if report.jobs == 0 && report.lost != Some(0) {
-        return Err(Failure(StoreError::Damaged {
-            what: "no whole job is in it, neither in its tables nor on any page; nothing was saved"
-                .to_owned(),
-        }));
-    }
-    schema::begin_anew(&transaction, identity(new)?, Clock::system().now())?;
-    let outputs = named_outputs(&transaction)?;
-    transaction.commit()?;
-    if let Some(first) = damage(&connection)?.first() {
-        return Err(Failure(StoreError::Damaged {
-            what: format!("what was salvaged is not sound: {first}"),
-        }));
-    }
-    close(connection)?;
-    Ok((report, outputs))
-}
 
 /// Rows of jobs on one page, at the very most.
 const ROWS_PER_PAGE: u64 = 64;
 
 /// Both databases, and what has come over so far.
-struct Hands<'a> {
+pub struct Transfer<'a> {
     old: &'a Connection,
     new: &'a Connection,
     /// What can be read or tried in one walk: where pages are each other's children, it would have no end.
@@ -178,9 +57,9 @@ enum Judged {
     Altered,
 }
 
-impl<'a> Hands<'a> {
-    fn new(old: &'a Connection, new: &'a Connection, pages: u64) -> Hands<'a> {
-        Hands {
+impl<'a> Transfer<'a> {
+    pub fn new(old: &'a Connection, new: &'a Connection, pages: u64) -> Transfer<'a> {
+        Transfer {
             old,
             new,
             most_rows: pages * ROWS_PER_PAGE,
@@ -198,7 +77,7 @@ impl<'a> Hands<'a> {
     }
 
     /// By the list of tables, as SQLite reads them.
-    fn take_from_trees(&mut self) -> Result<(), Failure> {
+    pub fn take_from_trees(&mut self) -> Result<(), Failure> {
         self.take_meta()?;
         self.take_small("queue", "name", "paused queues")?;
         self.take_small("setting", "queue, key", "settings")?;
@@ -211,20 +90,21 @@ impl<'a> Hands<'a> {
     }
 
     /// Whether something may lie where SQLite does not find it.
-    fn is_short(&self) -> bool {
+    pub fn is_short(&self) -> bool {
         !self.all_read || !self.missing.is_empty() || !self.report.gaps.is_empty()
     }
 
     /// What was missing, from the pages themselves.
-    fn take_gathered(&mut self, gathered: &'a Connection) -> Result<(), Failure> {
+    pub fn take_gathered(&mut self, gathered: &'a Connection) -> Result<(), Failure> {
         (self.old, self.gathered) = (gathered, true);
         self.batches.clear();
         self.columns.clear();
         self.take_all("setting", "SELECT * FROM setting", &[])?;
         self.take_jobs()?;
         for table in ["attempt", "output"] {
-            let of_saved =
-                |hands: &Self, row: &Row<'_>| row.get("job").is_ok_and(|job| hands.saved.contains(&job));
+            let of_saved = |transfer: &Self, row: &Row<'_>| {
+                row.get("job").is_ok_and(|job| transfer.saved.contains(&job))
+            };
             let (more, _) = self.take_those(table, &format!("SELECT * FROM {table}"), &[], of_saved)?;
             if table == "attempt" {
                 self.report.attempts += more;
@@ -233,7 +113,7 @@ impl<'a> Hands<'a> {
         Ok(())
     }
 
-    fn report(&self) -> SalvageReport {
+    pub fn report(&self) -> SalvageReport {
         let missing = self.missing.len() as u64;
         let lost = match self.counted {
             _ if self.all_known => Some(missing),
@@ -572,29 +452,4 @@ fn refuses_row(error: &rusqlite::Error) -> bool {
             error.sqlite_error_code(),
             Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
         )
-}
-
-/// The output files, which lie beside the database and are whole or not there.
-fn take_outputs(
-    from: &Path,
-    to: &Path,
-    names: &[String],
-    mut report: SalvageReport,
-) -> StoreResult<SalvageReport> {
-    if names.is_empty() {
-        return Ok(report);
-    }
-    let (out_from, out_to) = (beside(from, "out"), beside(to, "out"));
-    DirBuilder::new().mode(0o700).create(&out_to).map_err(failed("create", &out_to))?;
-    for name in names {
-        let stays = !name.contains('/') && name != "..";
-        if stays && copy_file(&out_from.join(name), &out_to.join(name))? {
-            report.outputs += 1;
-        } else {
-            report.outputs_missing += 1;
-        }
-    }
-    let synced = File::open(&out_to).and_then(|dir: File| -> io::Result<()> { dir.sync_all() });
-    synced.map_err(failed("sync", &out_to))?;
-    Ok(report)
 }

@@ -172,7 +172,7 @@ pub async fn open(
     access: Access,
     clock: ManualClock,
 ) -> Result<Option<SqliteStore>, StoreError> {
-    SqliteStore::open_with_clock(OpenOptions { path, access }, Clock::new(move || clock.now())).await
+    SqliteStore::open_with_clock(OpenOptions::new(path, access), Clock::new(move || clock.now())).await
 }
 
 /// The first is held up on its way to the disk until the others wait behind it: so they share a commit, every time.

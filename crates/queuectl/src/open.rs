@@ -25,16 +25,14 @@ pub enum Access {
 
 /// Opens the store of a database file.
 pub async fn open(path: &Path, access: Access, network: Network) -> StoreResult<Option<Arc<dyn Store>>> {
-    let options = OpenOptions {
-        path: path.to_owned(),
-        access: match access {
-            Access::Write => queuectl_sqlite::Access::Create,
-            Access::WriteHere => queuectl_sqlite::Access::CreateHere,
-            Access::Migrate => queuectl_sqlite::Access::CreateOrMigrate,
-            Access::Read => queuectl_sqlite::Access::ReadOnlyIfExists,
-        },
+    let access = match access {
+        Access::Write => queuectl_sqlite::Access::Create,
+        Access::WriteHere => queuectl_sqlite::Access::CreateHere,
+        Access::Migrate => queuectl_sqlite::Access::CreateOrMigrate,
+        Access::Read => queuectl_sqlite::Access::ReadOnlyIfExists,
     };
-    Ok(SqliteStore::open_with_network(options, network).await?.map(|store| Arc::new(store) as Arc<dyn Store>))
+    let options = OpenOptions { network, ..OpenOptions::new(path, access) };
+    Ok(SqliteStore::open(options).await?.map(|store| Arc::new(store) as Arc<dyn Store>))
 }
 
 /// Copies a store that may be in use, with its outputs, into a directory that must be new or empty. The copy has its name only once it is whole and on disk, and belongs to nobody.

@@ -33,6 +33,14 @@ const STATEMENTS_MAX: usize = 128;
 pub struct OpenOptions {
     pub path: PathBuf,
     pub access: Access,
+    pub network: Network,
+}
+
+impl OpenOptions {
+    /// On this machine's own file systems.
+    pub fn new(path: impl Into<PathBuf>, access: Access) -> OpenOptions {
+        OpenOptions { path: path.into(), access, network: Network::Refused }
+    }
 }
 
 /// What the store is opened for.
@@ -79,36 +87,16 @@ impl SqliteStore {
         SqliteStore::open_with_clock(options, Clock::system()).await
     }
 
-    /// The same, and also on a network file system if that is allowed.
-    pub async fn open_with_network(
-        options: OpenOptions,
-        network: Network,
-    ) -> StoreResult<Option<SqliteStore>> {
-        SqliteStore::open_with(options, network, Clock::system()).await
-    }
-
     /// Opens the database with another clock than the system's: for tests that move time.
     pub async fn open_with_clock(options: OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
-        SqliteStore::open_with(options, Network::Refused, clock).await
-    }
-
-    async fn open_with(
-        options: OpenOptions,
-        network: Network,
-        clock: Clock,
-    ) -> StoreResult<Option<SqliteStore>> {
         if options.access == Access::CreateHere {
-            return SqliteStore::open_blocking(&options, network, clock);
+            return SqliteStore::open_blocking(&options, clock);
         }
-        let task = tokio::task::spawn_blocking(move || SqliteStore::open_blocking(&options, network, clock));
+        let task = tokio::task::spawn_blocking(move || SqliteStore::open_blocking(&options, clock));
         task.await.map_err(|e| StoreError::unavailable("opening the store broke off", e))?
     }
 
-    fn open_blocking(
-        options: &OpenOptions,
-        network: Network,
-        clock: Clock,
-    ) -> StoreResult<Option<SqliteStore>> {
+    fn open_blocking(options: &OpenOptions, clock: Clock) -> StoreResult<Option<SqliteStore>> {
         let path = std::path::absolute(&options.path)
             .map_err(|e| StoreError::unavailable(format!("bad path {}", options.path.display()), e))?;
         let create = options.access != Access::ReadOnlyIfExists;
@@ -117,7 +105,7 @@ impl SqliteStore {
                 what: format!("SQLite {} is too old; at least 3.51.3 is needed", rusqlite::version()),
             });
         }
-        if network == Network::Refused {
+        if options.network == Network::Refused {
             refuse_network(&path)?;
         }
         if create {
@@ -126,7 +114,7 @@ impl SqliteStore {
             return Ok(None);
         }
         let real = real_path(&path)?;
-        if real != path && network == Network::Refused {
+        if real != path && options.network == Network::Refused {
             refuse_network(&real)?;
         }
         let path = real;

@@ -12,12 +12,12 @@ use queuectl_testing::given::{Turn, With, id, insert, job, worker};
 use rusqlite::Connection;
 
 async fn open(path: &Path) -> SqliteStore {
-    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    let options = OpenOptions::new(path, Access::CreateOrMigrate);
     SqliteStore::open(options).await.expect("it opens").expect("it is made")
 }
 
 async fn refusal(path: &Path, access: Access) -> StoreError {
-    match SqliteStore::open(OpenOptions { path: path.to_owned(), access }).await {
+    match SqliteStore::open(OpenOptions::new(path, access)).await {
         Ok(_) => panic!("{} was opened", path.display()),
         Err(error) => error,
     }
@@ -67,7 +67,7 @@ async fn a_store_that_lost_its_write_ahead_log_gets_it_back() {
 #[tokio::test]
 async fn a_reader_makes_nothing() {
     let (dir, path) = place();
-    let options = OpenOptions { path, access: Access::ReadOnlyIfExists };
+    let options = OpenOptions::new(path, Access::ReadOnlyIfExists);
     assert!(SqliteStore::open(options).await.expect("no error").is_none());
     assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0);
 }
@@ -127,7 +127,7 @@ async fn a_copy_is_a_store_of_its_own() {
         .execute("VACUUM INTO ?", [copy.to_string_lossy()])
         .expect("copied");
     // A look changes nothing; whoever opens it for writing makes it another store.
-    let look = OpenOptions { path: copy.clone(), access: Access::ReadOnlyIfExists };
+    let look = OpenOptions::new(&copy, Access::ReadOnlyIfExists);
     let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
     assert_eq!(look.get(&id("runs")).await.expect("it works").expect("there").state, State::Processing);
     let copied = open(&copy).await;

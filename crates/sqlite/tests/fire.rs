@@ -19,7 +19,7 @@ use queuectl_testing::given::{Turn, With, exited, id, insert, job, outcome, set}
 use rusqlite::Connection;
 
 async fn open(path: &Path) -> SqliteStore {
-    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    let options = OpenOptions::new(path, Access::CreateOrMigrate);
     SqliteStore::open(options).await.expect("it opens").expect("it is made")
 }
 
@@ -159,7 +159,7 @@ async fn a_suspect_database_is_checked_before_it_is_written_and_the_mark_goes() 
     insert(&store, [job("a")]).await;
     std::fs::write(mark_of(&path), "2026-01-01T00:00:00.000Z disk I/O error").expect("written");
     // Whoever only reads leaves it to others.
-    let look = OpenOptions { path: path.clone(), access: Access::ReadOnlyIfExists };
+    let look = OpenOptions::new(&path, Access::ReadOnlyIfExists);
     let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
     assert_eq!(state(&look, "a").await, State::Pending);
     assert!(examine(&path).expect("readable").suspect.is_some_and(|when| when.contains("2026-01-01")));
@@ -185,7 +185,7 @@ async fn a_suspect_database_that_is_damaged_is_not_written_and_stays_readable() 
     assert!(matches!(error, StoreError::Damaged { .. }), "{said}");
     assert!(said.contains("suspect") && said.contains("then") && said.contains("--salvage"), "{said}");
     assert!(mark_of(&path).exists());
-    let look = OpenOptions { path: path.clone(), access: Access::ReadOnlyIfExists };
+    let look = OpenOptions::new(&path, Access::ReadOnlyIfExists);
     let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
     assert_eq!(state(&look, "j7").await, State::Pending);
     let refused = look.insert(vec![job("new")]).await;
@@ -207,7 +207,7 @@ fn spoil_page(path: &Path, text: &str) {
 }
 
 async fn refusal(path: &Path) -> StoreError {
-    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    let options = OpenOptions::new(path, Access::CreateOrMigrate);
     match SqliteStore::open(options).await {
         Ok(_) => panic!("{} was opened", path.display()),
         Err(error) => error,
@@ -248,7 +248,7 @@ async fn a_file_that_is_no_longer_at_its_path_is_neither_written_nor_read() {
 async fn a_database_that_was_given_a_second_name_is_not_opened_for_writing() {
     let (dir, path) = place();
     insert(&open(&path).await, [job("a")]).await;
-    let look = OpenOptions { path: path.clone(), access: Access::ReadOnlyIfExists };
+    let look = OpenOptions::new(&path, Access::ReadOnlyIfExists);
     let look = SqliteStore::open(look).await.expect("it opens").expect("it is there");
     std::fs::hard_link(&path, dir.path().join("other.db")).expect("linked");
     assert!(refusal(&path).await.to_string().contains("hard links"));

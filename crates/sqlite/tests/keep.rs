@@ -13,7 +13,7 @@ use queuectl_testing::given::{Turn, With, exited, id, insert, job, outcome};
 use rusqlite::Connection;
 
 async fn open(path: &Path) -> SqliteStore {
-    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    let options = OpenOptions::new(path, Access::CreateOrMigrate);
     SqliteStore::open(options).await.expect("it opens").expect("it is made")
 }
 

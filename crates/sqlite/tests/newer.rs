@@ -32,7 +32,7 @@ fn widen(database: &Path) {
 }
 
 async fn open(path: &Path) -> SqliteStore {
-    let options = OpenOptions { path: path.to_owned(), access: Access::Create };
+    let options = OpenOptions::new(path, Access::Create);
     SqliteStore::open(options).await.expect("it opens").expect("it is there")
 }
 

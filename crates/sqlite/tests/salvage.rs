@@ -16,7 +16,7 @@ const PAGE: usize = 4096;
 const JOBS: usize = 400;
 
 async fn open(path: &Path) -> SqliteStore {
-    let options = OpenOptions { path: path.to_owned(), access: Access::CreateOrMigrate };
+    let options = OpenOptions::new(path, Access::CreateOrMigrate);
     SqliteStore::open(options).await.expect("it opens").expect("it is made")
 }
 

@@ -91,7 +91,7 @@ impl Trial<'_> {
                 Timestamp::from_millis(now.millis() + offset.load(Ordering::SeqCst))
             }
         });
-        let options = OpenOptions { path: dir.join("queue.db"), access: Access::CreateOrMigrate };
+        let options = OpenOptions::new(dir.join("queue.db"), Access::CreateOrMigrate);
         let store = SqliteStore::open_with_clock(options, clock).await.map_err(|error| error.to_string())?;
         Ok(Trial { dir, client: Client::on(Arc::new(store.ok_or("it was not made")?)), offset })
     }

@@ -146,7 +146,7 @@ pub fn inside() -> apart::Told {
     let session = Session::begin(&dir, None);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    let options = OpenOptions { path: dir.join("queue.db"), access: Access::CreateOrMigrate };
+    let options = OpenOptions::new(dir.join("queue.db"), Access::CreateOrMigrate);
     let opened = runtime.block_on(SqliteStore::open(options)).map_err(|e| e.to_string())?;
     drop(opened.ok_or("there is no store")?);
     if !session.wait_closed() {

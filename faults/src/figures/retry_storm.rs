@@ -61,7 +61,7 @@ fn try_one(dice: &mut Dice) -> Result<f64, String> {
             move || time.now()
         });
         let path = dir.path().join("queue.db");
-        let options = OpenOptions { path, access: Access::CreateOrMigrate };
+        let options = OpenOptions::new(path, Access::CreateOrMigrate);
         let store = SqliteStore::open_with_clock(options, clock).await.map_err(|e| e.to_string())?;
         let store = store.ok_or("it was not made")?;
         let retry = RetryPolicy {

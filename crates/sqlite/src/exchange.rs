@@ -42,9 +42,7 @@ impl Exchange for SqliteStore {
         let clock = self.clock.clone();
         let reply = self
             .write(move |connection, rings| {
-                let reply = exchange(connection, &request, clock.now(), rings)?;
-                rings.asker_stays = !reply.claims.is_empty();
-                Ok(Verdict::Keep(reply))
+                Ok(Verdict::Keep(exchange(connection, &request, clock.now(), rings)?))
             })
             .await?;
         if only_claims {
@@ -131,6 +129,7 @@ pub fn exchange(
         }
         let taken = take::claim(connection, request, now)?;
         claims = taken.claims;
+        rings.asker_stays = !claims.is_empty();
         // Whoever follows a job wants to hear that it runs.
         rings.outcome |= !claims.is_empty() || taken.buried > 0;
         // Others may wait behind what was not handed out: this worker is to look again.
@@ -260,4 +259,79 @@ fn stop(connection: &Connection, worker: &str) -> Result<Option<StopMode>, Failu
     stop.flatten()
         .map(|name| crate::workers::stop_mode(&name).ok_or_else(|| damaged("unknown stop mode")))
         .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use queuectl_core::id::JobId;
+    use queuectl_core::job::{Due, JobSpec, NewJob};
+    use queuectl_core::store::StoreError;
+
+    use super::*;
+    use crate::insert::insert_all;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn store() -> (tempfile::TempDir, Connection) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("queue.db");
+        let connection = Connection::open(&path).expect("opened");
+        schema::create(&connection, &path).expect("made");
+        (dir, connection)
+    }
+
+    fn insert(store: &Connection, id: &str) {
+        let spec = JobSpec { kind: "command".to_owned(), ..JobSpec::default() };
+        let id = JobId::from_store(id.to_owned());
+        insert_all(store, &[NewJob { id, generated: false, spec, due: Due::Now }], NOW).expect("in");
+    }
+
+    /// How many jobs a worker that wants one is given, and who hears of it.
+    fn claim(store: &Connection) -> (usize, Rings) {
+        let request = ExchangeRequest {
+            worker: "w".to_owned(),
+            owner: "k".to_owned(),
+            settles: Vec::new(),
+            releases: Vec::new(),
+            want: 1,
+            take: Take::default(),
+            drain: false,
+            settings_seen: 0,
+        };
+        let mut rings = Rings::default();
+        let reply = exchange(store, &request, NOW, &mut rings).expect("exchanged");
+        (reply.claims.len(), rings)
+    }
+
+    #[test]
+    fn who_is_given_a_job_has_his_answer_before_the_bell() {
+        let (_dir, store) = store();
+        insert(&store, "a");
+        let (given, rings) = claim(&store);
+        assert_eq!((given, rings.asker_stays, rings.outcome, rings.work), (1, true, true, false));
+        let (given, rings) = claim(&store);
+        assert_eq!((given, rings.asker_stays, rings.outcome, rings.work), (0, false, false, false));
+    }
+
+    #[test]
+    fn a_damaged_job_ends_before_its_followers_and_has_workers_look_behind_it() {
+        let (_dir, store) = store();
+        insert(&store, "damaged");
+        store.execute("UPDATE job SET kind = 'another'", []).expect("altered");
+        let (given, rings) = claim(&store);
+        assert_eq!((given, rings.outcome, rings.work), (0, true, true));
+    }
+
+    #[test]
+    fn what_took_the_transaction_with_it_is_the_error() {
+        let (_dir, store) = store();
+        store.execute_batch("BEGIN").expect("begun");
+        // As SQLite does by itself when the disk is full.
+        let run = || {
+            store.execute_batch("ROLLBACK")?;
+            Err::<(), _>(Failure(StoreError::Damaged { what: "the cause".to_owned() }))
+        };
+        let error = savepoint(&store, run).expect_err("nothing is left to go on with").0;
+        assert!(matches!(&error, StoreError::Damaged { what } if what == "the cause"), "{error}");
+    }
 }

@@ -39,8 +39,8 @@ version() {
     litequeue) echo "$LITEQUEUE" ;;
     hyperqueue) echo "$HYPERQUEUE" ;;
     bunqueue) echo "$BUNQUEUE on Bun $BUN" ;;
-    plainjob) echo "$PLAINJOB on Node $(node --version)" ;;
-    liteque) echo "$LITEQUE on Node $(node --version)" ;;
+    plainjob) echo "$PLAINJOB on Node $(command node --version)" ;;
+    liteque) echo "$LITEQUE on Node $(command node --version)" ;;
     pueue) echo "$PUEUE" ;;
     esac
 }

@@ -1,6 +1,6 @@
 //! Crashes of real processes: of a worker, of a keeper, of both at once, while jobs run.
 
-use crate::stage::{KILL, Stage, TERM, has_ended, keeper_of, processes_of, signal, until};
+use crate::stage::{KILL, Stage, TERM, children, has_ended, keeper_of, processes_of, signal, until};
 
 /// Kills of worker and keeper together. `QUEUECTL_TEST_KILLS=100` is the long profile.
 fn kills() -> usize {
@@ -122,11 +122,14 @@ fn everything_survives_a_restart_of_everything() {
     }
     until("two have begun", || stage.lines("begun").len() == 2);
     let keeper = keeper_of(worker);
+    let runs = children(keeper);
     signal(worker, KILL);
     signal(keeper, KILL);
     stage.await_worker(worker);
     // A drain does not wait for what a living keeper runs.
     until("the keeper is gone", || has_ended(keeper));
+    // What it ran dies a moment later, and could still come to its end.
+    until("its runs are gone", || runs.iter().all(|run| has_ended(*run)));
     for n in 0..4 {
         std::fs::write(stage.path(&format!("go-r{n}")), "").expect("written");
     }

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::adoption::limit_descriptors;
 use crate::crash::{begun, watchful};
-use crate::stage::{HUP, KILL, Stage, TERM, keeper_of, signal, until};
+use crate::stage::{HUP, KILL, Stage, TERM, children, keeper_of, signal, until};
 
 /// What unshares, and the first process of the namespace beneath it.
 struct Container {
@@ -35,15 +35,6 @@ fn contained(stage: &Stage, arguments: &[&str]) -> Option<Container> {
     let outer = outer.expect("it was permitted a moment ago");
     let first = only_child(outer.id());
     Some(Container { outer, first })
-}
-
-/// Of all its threads.
-fn children(of: u32) -> Vec<u32> {
-    let threads = std::fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
-    let all: String = threads
-        .map(|thread| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default())
-        .collect();
-    all.split_ascii_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
 }
 
 fn only_child(of: u32) -> u32 {

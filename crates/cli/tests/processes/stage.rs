@@ -187,6 +187,15 @@ fn parent(pid: u32) -> Option<u32> {
     stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
+/// The children of all its threads.
+pub fn children(of: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
+    let all: String = threads
+        .map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default())
+        .collect();
+    all.split_ascii_whitespace().map(|pid| pid.parse().expect("a pid")).collect()
+}
+
 pub fn pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("/proc");
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()

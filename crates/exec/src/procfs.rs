@@ -5,8 +5,9 @@ use queuectl_core::claim::{CLAIM_MARK, ClaimToken};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 
 /// One process, named so that a reuse of its pid cannot be taken for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,25 +82,46 @@ pub(crate) enum Mark {
 
 /// Looks once, so that the answer is of one instant.
 pub(crate) fn mark(pid: i32) -> Mark {
-    match fs::read(format!("/proc/{pid}/environ")) {
+    match environment(pid) {
         Ok(shown) if !shown.is_empty() => return find_mark(&shown).map_or(Mark::None, Mark::Claim),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Mark::None,
         Ok(_) | Err(_) => {}
     }
     match fs::read(format!("/proc/{pid}/stat")) {
-        // It was started without one.
-        Ok(line) if !has_no_environment_yet(&line) => Mark::None,
+        Ok(line) if is_without_environment(&line) => Mark::None,
         _ => Mark::Unclear,
     }
 }
 
-/// By the flags (9th field) and the address at which the environment ends (51st): 0 until it is in place.
-fn has_no_environment_yet(line: &[u8]) -> bool {
+/// What a process was started with, as a whole: with one call. Between two of them it may be gone, or be replaced, and what was
+/// read would end in the middle.
+fn environment(pid: i32) -> io::Result<Vec<u8>> {
+    let file = File::open(format!("/proc/{pid}/environ"))?;
+    let mut shown = vec![0; 8 * 1024];
+    loop {
+        match file.read_at(&mut shown, 0) {
+            Ok(len) if len < shown.len() => {
+                shown.truncate(len);
+                return Ok(shown);
+            }
+            Ok(len) => shown.resize(len * 8, 0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// By the flags (9th field), the end of the code (27th), and where the environment begins and ends (50th and 51st). An `exec`
+/// puts the end of the code in place last; until then the environment looks empty. Where it does not any more, an `exec` has
+/// ended since it was found so.
+fn is_without_environment(line: &[u8]) -> bool {
     const KERNEL_THREAD: u64 = 0x0020_0000;
     let Some(name_end) = line.iter().rposition(|&byte| byte == b')') else { return false };
     let rest = String::from_utf8_lossy(&line[name_end + 1..]);
-    let number = |field: usize| rest.split_ascii_whitespace().nth(field - 3)?.parse::<u64>().ok();
-    number(9).is_some_and(|flags| flags & KERNEL_THREAD == 0) && number(51) == Some(0)
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let has_begun = number(27).is_some_and(|end_of_code| end_of_code > 0);
+    number(9).is_some_and(|flags| flags & KERNEL_THREAD != 0) || has_begun && number(50) == number(51)
 }
 
 fn find_mark(environment: &[u8]) -> Option<ClaimKey> {
@@ -170,16 +192,34 @@ mod tests {
         bare.wait().unwrap();
         assert_eq!(mark(std::process::id() as i32), Mark::None);
         assert_eq!(mark(2), Mark::None, "a thread of the kernel, or a stranger");
-        let fields = |flags: &str, end: &str| {
-            let zeros = ["0"; 52];
-            let mut fields = zeros.map(str::to_owned);
-            (fields[0], fields[1]) = ("7".to_owned(), "(a) b)".to_owned());
-            (fields[8], fields[50]) = (flags.to_owned(), end.to_owned());
+        let fields = |flags: &str, code: &str, begin: &str, end: &str| {
+            let mut fields = ["0"; 52];
+            (fields[0], fields[1], fields[8]) = ("7", "(a) b)", flags);
+            (fields[26], fields[49], fields[50]) = (code, begin, end);
             fields.join(" ").into_bytes()
         };
-        assert!(has_no_environment_yet(&fields("4194304", "0")));
-        assert!(!has_no_environment_yet(&fields("4194304", "140721")));
-        assert!(!has_no_environment_yet(&fields("2129984", "0")), "a thread of the kernel");
+        assert!(is_without_environment(&fields("4194304", "4000", "7000", "7000")));
+        assert!(!is_without_environment(&fields("4194304", "0", "0", "0")), "in the middle of exec");
+        assert!(!is_without_environment(&fields("4194304", "0", "7000", "7000")), "nearly at its end");
+        assert!(!is_without_environment(&fields("4194304", "4000", "7000", "7100")), "at its end since");
+        assert!(is_without_environment(&fields("2129984", "0", "0", "0")), "a thread of the kernel");
+    }
+
+    #[test]
+    fn who_replaces_itself_again_and_again_is_never_taken_for_one_without_a_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("again");
+        fs::write(&script, "exec /bin/sh \"$0\"").unwrap();
+        let mut again = std::process::Command::new("/bin/sh");
+        let mark_of_it = "00000000000000ab.7";
+        let mut again = again.arg(&script).env(CLAIM_MARK, mark_of_it).spawn().unwrap();
+        let seen: Vec<Mark> = (0..50_000).map(|_| mark(again.id() as i32)).collect();
+        again.kill().unwrap();
+        again.wait().unwrap();
+        let claim = Mark::Claim(ClaimKey { incarnation: 0xab, number: 7 });
+        assert!(seen.contains(&claim));
+        let others: Vec<&Mark> = seen.iter().filter(|mark| ![claim, Mark::Unclear].contains(mark)).collect();
+        assert!(others.is_empty(), "{} of {} looks", others.len(), seen.len());
     }
 
     #[test]

@@ -263,9 +263,8 @@ fn stop(connection: &Connection, worker: &str) -> Result<Option<StopMode>, Failu
 
 #[cfg(test)]
 mod tests {
-    use queuectl_core::id::JobId;
-    use queuectl_core::job::{Due, JobSpec, NewJob};
     use queuectl_core::store::StoreError;
+    use queuectl_testing::given::{Turn, job};
 
     use super::*;
     use crate::insert::insert_all;
@@ -280,33 +279,17 @@ mod tests {
         (dir, connection)
     }
 
-    fn insert(store: &Connection, id: &str) {
-        let spec = JobSpec { kind: "command".to_owned(), ..JobSpec::default() };
-        let id = JobId::from_store(id.to_owned());
-        insert_all(store, &[NewJob { id, generated: false, spec, due: Due::Now }], NOW).expect("in");
-    }
-
     /// How many jobs a worker that wants one is given, and who hears of it.
     fn claim(store: &Connection) -> (usize, Rings) {
-        let request = ExchangeRequest {
-            worker: "w".to_owned(),
-            owner: "k".to_owned(),
-            settles: Vec::new(),
-            releases: Vec::new(),
-            want: 1,
-            take: Take::default(),
-            drain: false,
-            settings_seen: 0,
-        };
         let mut rings = Rings::default();
-        let reply = exchange(store, &request, NOW, &mut rings).expect("exchanged");
+        let reply = exchange(store, &Turn::of("w").want(1).request(), NOW, &mut rings).expect("exchanged");
         (reply.claims.len(), rings)
     }
 
     #[test]
     fn who_is_given_a_job_has_his_answer_before_the_bell() {
         let (_dir, store) = store();
-        insert(&store, "a");
+        insert_all(&store, &[job("a")], NOW).expect("in");
         let (given, rings) = claim(&store);
         assert_eq!((given, rings.asker_stays, rings.outcome, rings.work), (1, true, true, false));
         let (given, rings) = claim(&store);
@@ -316,7 +299,7 @@ mod tests {
     #[test]
     fn a_damaged_job_ends_before_its_followers_and_has_workers_look_behind_it() {
         let (_dir, store) = store();
-        insert(&store, "damaged");
+        insert_all(&store, &[job("damaged")], NOW).expect("in");
         store.execute("UPDATE job SET kind = 'another'", []).expect("altered");
         let (given, rings) = claim(&store);
         assert_eq!((given, rings.outcome, rings.work), (0, true, true));

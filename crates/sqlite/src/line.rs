@@ -171,8 +171,8 @@ mod tests {
     use queuectl_core::id::JobId;
     use queuectl_core::job::{Due, JobSpec, NewJob};
     use queuectl_core::queue::QueueName;
-    use queuectl_core::store::{ExchangeRequest, Take};
     use queuectl_core::time::Timestamp;
+    use queuectl_testing::given::Turn;
     use rusqlite::Connection;
 
     use super::line_sql;
@@ -220,16 +220,7 @@ mod tests {
     }
 
     fn claim(connection: &Connection) {
-        let request = ExchangeRequest {
-            worker: "w".to_owned(),
-            owner: "k".to_owned(),
-            settles: Vec::new(),
-            releases: Vec::new(),
-            want: 1,
-            take: Take { kinds: vec!["command".to_owned()], ..Take::default() },
-            drain: false,
-            settings_seen: 0,
-        };
+        let request = Turn::of("w").want(1).kinds(&["command"]).request();
         assert!(peek(connection, &request, NOW).expect("read").is_none());
         let reply = exchange(connection, &request, NOW, &mut Rings::default()).expect("exchanged");
         assert_eq!(reply.claims.len(), 1);

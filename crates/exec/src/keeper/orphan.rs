@@ -37,7 +37,9 @@ impl Keeper {
             self.log("cannot say that the worker is gone", &error);
         }
         // Nobody reads what is held back for the worker.
-        self.peers.remove(&self.control);
+        if let Some(worker) = self.peers.remove(&self.control) {
+            worker.close(&self.poll);
+        }
         if self.paused {
             self.resume_pipes();
         }

@@ -61,6 +61,10 @@ impl Peer {
         })
     }
 
+    pub(super) fn close(self, poll: &Poll) {
+        poll.close(self.socket);
+    }
+
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
         match rustix::net::recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
             Ok((0, _)) => Received::Closed,

@@ -52,7 +52,11 @@ impl Keeper {
                     }
                 }
                 Read::Empty => return,
-                Read::End => *attempt.pipe(stream) = None,
+                Read::End => {
+                    if let Some(ended) = attempt.pipe(stream).take() {
+                        self.poll.close(ended);
+                    }
+                }
             }
         }
     }
@@ -63,6 +67,7 @@ impl Keeper {
         let Some(attempt) = self.attempts.get_mut(&serial) else { return };
         let unwatched = attempt.watch_at.take().is_some();
         for stream in [Stream::Stdout, Stream::Stderr] {
+            let Some(attempt) = self.attempts.get_mut(&serial) else { return };
             let Some(pipe) = attempt.pipe(stream).take() else { continue };
             let mut left = rustix::pipe::fcntl_getpipe_size(&pipe).unwrap_or(PIPE_READ_BYTES);
             let at_end = loop {
@@ -78,24 +83,34 @@ impl Keeper {
                     Read::End => break true,
                 }
             };
-            if !at_end {
-                if unwatched {
-                    // Without a watch nobody reads for whoever still writes to it; then it blocks, as on a slow reader.
-                    let _ = self.poll.add(&pipe, Token::Pipe(serial, stream), Interest::Read);
-                }
-                self.unread.insert((serial, stream as u8), pipe);
+            match (at_end, unwatched) {
+                (true, true) => {}
+                (true, false) => self.poll.close(pipe),
+                (false, _) => self.keep_unread(serial, stream, pipe, unwatched),
             }
         }
-        // Kept processes that write to a pipe without a reader would die of it.
-        while self.unread.len() > KEPT_PIPES_MAX {
-            self.unread.pop_first();
+    }
+
+    /// Kept processes that write to a pipe without a reader would die of it.
+    fn keep_unread(&mut self, serial: u64, stream: Stream, pipe: OwnedFd, unwatched: bool) {
+        if unwatched {
+            // Without a watch nobody reads for whoever still writes to it; then it blocks, as on a slow reader.
+            let _ = self.poll.add(&pipe, Token::Pipe(serial, stream), Interest::Read);
+        }
+        self.unread.insert((serial, stream as u8), pipe);
+        while self.unread.len() > KEPT_PIPES_MAX
+            && let Some((_, oldest)) = self.unread.pop_first()
+        {
+            self.poll.close(oldest);
         }
     }
 
     fn skip_pipe(&mut self, serial: u64, stream: Stream) {
         let Some(pipe) = self.unread.get(&(serial, stream as u8)) else { return };
-        if let Read::End = read(pipe, &mut self.buffer) {
-            self.unread.remove(&(serial, stream as u8));
+        if let Read::End = read(pipe, &mut self.buffer)
+            && let Some(ended) = self.unread.remove(&(serial, stream as u8))
+        {
+            self.poll.close(ended);
         }
     }
 

@@ -72,7 +72,7 @@ impl Poll {
         Ok(Poll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Level-triggered. Closing the descriptor removes it again, as nobody else has a copy of it.
+    /// Level-triggered. What was added is closed by `close`.
     pub(super) fn add(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
         Ok(epoll::add(&self.0, source, token.to_data(), interest.flags())?)
     }
@@ -84,6 +84,12 @@ impl Poll {
     /// Even no interest would leave hang-ups, so that pausing means removing.
     pub(super) fn remove(&self, source: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.0, source)?)
+    }
+
+    /// Closing alone would not end the watch while a process on its way to its program has a copy of our descriptors: what
+    /// has hung up would be ready without end, and nobody's.
+    pub(super) fn close(&self, source: OwnedFd) {
+        let _ = self.remove(source);
     }
 
     pub(super) fn wait(&self, timeout_ms: Option<u64>) -> io::Result<Vec<Ready>> {
@@ -106,4 +112,21 @@ fn ready(event: &epoll::Event) -> Ready {
     let (flags, data) = (event.flags, event.data);
     let readable = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
     Ready { token: Token::from_data(data.u64()), readable }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_closed_is_never_ready_even_if_somebody_has_a_copy() {
+        let poll = Poll::new().expect("a poll");
+        let (ours, theirs) = rustix::pipe::pipe().expect("a pipe");
+        poll.add(&ours, Token::Pipe(1, Stream::Stdout), Interest::Read).expect("added");
+        let _copy_of_a_child = ours.try_clone().expect("a copy");
+        drop(theirs);
+        assert_eq!(poll.wait(Some(0)).expect("a look").len(), 1, "it has hung up");
+        poll.close(ours);
+        assert_eq!(poll.wait(Some(0)).expect("a look").len(), 0);
+    }
 }

@@ -123,6 +123,7 @@ impl Keeper {
         if let Some(mut peer) = self.peers.remove(&serial) {
             // A last word, such as which version would have been right.
             let _ = peer.flush(&self.poll);
+            peer.close(&self.poll);
         }
         if serial == self.control && self.worker == Worker::Here {
             self.lose_worker();

@@ -128,8 +128,8 @@ impl Kept {
     pub fn order(&self, number: u64, argv: &[&str]) -> Start {
         Start {
             claim: ClaimKey { incarnation: self.incarnation, number },
-            argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            env: vec![(b"PATH".to_vec(), b"/usr/local/bin:/usr/bin:/bin".to_vec())],
+            argv: argv.iter().collect(),
+            env: ["PATH=/usr/local/bin:/usr/bin:/bin"].into_iter().collect(),
             dir: self.jobs_dir().as_os_str().as_encoded_bytes().to_vec(),
             stdin: None,
             timeout_ms: None,

@@ -28,7 +28,7 @@ impl Clone for Set {
 
 impl PartialEq for Environment {
     fn eq(&self, other: &Environment) -> bool {
-        self.0.variables == other.0.variables
+        Arc::ptr_eq(&self.0, &other.0) || self.0.variables == other.0.variables
     }
 }
 

@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod rundir;
 pub mod spool;
 pub mod sweep;
+pub mod texts;
 mod unix;
 pub mod wire;
 

@@ -5,6 +5,7 @@
 //! into the spool. Instants are milliseconds of the boot-time clock, which does not jump and counts suspended time;
 //! only the store knows the date.
 
+use crate::texts::Texts;
 use queuectl_core::claim::{ClaimToken, Incarnation};
 use serde::{Deserialize, Serialize};
 
@@ -54,11 +55,14 @@ pub enum Request {
 pub struct Start {
     pub claim: ClaimKey,
     /// The program and its arguments; a program without a slash is looked up in `PATH` of `env`.
-    pub argv: Vec<Vec<u8>>,
-    /// The whole environment. The keeper adds nothing but the mark `QUEUECTL_CLAIM` (replacing one that is there).
-    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    pub argv: Texts,
+    /// The whole environment, as `NAME=value`. The keeper adds nothing but the mark `QUEUECTL_CLAIM` (replacing one that is there).
+    #[serde(with = "crate::texts::variables")]
+    pub env: Texts,
+    #[serde(with = "serde_bytes")]
     pub dir: Vec<u8>,
     /// A file to read as standard input; `/dev/null` if none.
+    #[serde(with = "serde_bytes")]
     pub stdin: Option<Vec<u8>>,
     pub timeout_ms: Option<u64>,
     /// Between TERM and KILL at the timeout.
@@ -103,6 +107,7 @@ pub enum Event {
         claim: ClaimKey,
         stream: Stream,
         from: u64,
+        #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
     /// These bytes of the stream are no longer there (they fell into the dropped middle).
@@ -235,7 +240,7 @@ pub struct Captured {
 /// Where the kept bytes are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Body {
-    Inline(Vec<u8>),
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
     /// A file of the output directory. The reader syncs it before it records it.
     File {
         name: String,

@@ -3,7 +3,8 @@
 use crate::cgroup::Cgroup;
 use crate::launch::is_short;
 use crate::protocol::{End, Start};
-use crate::unix::{FileLimit, SpawnError, SpawnPlan, SpawnText, Step, Texts};
+use crate::texts::Texts;
+use crate::unix::{FileLimit, SpawnError, SpawnPlan, SpawnText, Step};
 use queuectl_core::claim::CLAIM_MARK;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -32,20 +33,19 @@ pub(super) fn plan(
     stdout: OwnedFd,
     stderr: OwnedFd,
 ) -> Result<SpawnPlan, End> {
-    let Some(program) = start.argv.first().filter(|program| !program.is_empty()) else {
+    let Some(program) = start.argv.iter().next().filter(|program| !program.is_empty()) else {
         return Err(refused("the command is empty"));
     };
-    let (mut argv, mut env) = (Texts::default(), Texts::default());
-    for word in &start.argv {
-        add(&mut argv, &[word], "the command")?;
+    if start.argv.hold_nul() {
+        return Err(holds_nul("the command"));
     }
-    for (name, value) in start.env.iter().filter(|(name, _)| name != CLAIM_MARK.as_bytes()) {
-        add(&mut env, &[name, b"=", value], "an environment variable")?;
+    let env = marked(start);
+    if env.hold_nul() {
+        return Err(holds_nul("an environment variable"));
     }
-    add(&mut env, &[CLAIM_MARK.as_bytes(), b"=", start.claim.to_string().as_bytes()], "the claim")?;
     let dir = CString::new(start.dir.clone()).map_err(|_| holds_nul("the directory"))?;
     Ok(SpawnPlan {
-        text: SpawnText { candidates: candidates(start, program)?, argv, env, dir },
+        text: SpawnText { candidates: candidates(start, program), argv: start.argv.clone(), env, dir },
         stdin: stdin(start, common)?,
         stdout,
         stderr,
@@ -55,19 +55,32 @@ pub(super) fn plan(
     })
 }
 
+/// The environment with the mark of the claim, whatever else calls itself so.
+fn marked(start: &Start) -> Texts {
+    let is_mark =
+        |text: &[u8]| text.strip_prefix(CLAIM_MARK.as_bytes()).is_some_and(|rest| rest.starts_with(b"="));
+    let mut env = if start.env.iter().any(is_mark) {
+        start.env.iter().filter(|text| !is_mark(text)).collect()
+    } else {
+        start.env.clone()
+    };
+    env.push(&[CLAIM_MARK.as_bytes(), b"=", start.claim.to_string().as_bytes()]);
+    env
+}
+
 /// The paths that `execvp` would try.
-fn candidates(start: &Start, program: &[u8]) -> Result<Texts, End> {
-    let mut paths = Texts::default();
+fn candidates(start: &Start, program: &[u8]) -> Texts {
     if program.contains(&b'/') {
-        add(&mut paths, &[program], "the command")?;
-        return Ok(paths);
+        return [program].into_iter().collect();
     }
-    let path = start.env.iter().find(|(name, _)| name == b"PATH").map_or(PATH_DEFAULT, |(_, value)| value);
+    let mut paths = Texts::default();
+    let path =
+        start.env.variables().find(|(name, _)| name == b"PATH").map_or(PATH_DEFAULT, |(_, value)| value);
     for dir in path.split(|byte| *byte == b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
-        add(&mut paths, &[dir, b"/", program], "PATH")?;
+        paths.push(&[dir, b"/", program]);
     }
-    Ok(paths)
+    paths
 }
 
 /// A relative path is one in the job's directory. Opened here without waiting, for a named pipe without a writer would hold up every other job.
@@ -92,7 +105,7 @@ pub(super) fn could_not_start(start: &Start, failed: SpawnError) -> End {
         Step::Clone => "cannot start a process".to_owned(),
         Step::Prepare => "cannot prepare the process".to_owned(),
         Step::Directory => format!("cannot enter directory `{}`", shown(&start.dir)),
-        Step::Exec => format!("cannot run `{}`", shown(start.argv.first().map_or(b"", |word| word))),
+        Step::Exec => format!("cannot run `{}`", shown(start.argv.iter().next().unwrap_or_default())),
     };
     let ours = is_short(failed.errno) || matches!(failed.step, Step::Clone | Step::Prepare);
     End::CouldNotStart { message: format!("{what}: {}", plain(failed.errno)), ours }
@@ -105,10 +118,6 @@ pub(super) fn is_text_busy(failed: SpawnError) -> bool {
 
 fn refused(message: &str) -> End {
     End::CouldNotStart { message: message.to_owned(), ours: false }
-}
-
-fn add(texts: &mut Texts, parts: &[&[u8]], what: &str) -> Result<(), End> {
-    texts.push(parts).map_err(|_| holds_nul(what))
 }
 
 fn holds_nul(what: &str) -> End {

@@ -11,7 +11,6 @@ mod memory;
 mod raw;
 mod signals;
 mod spawn;
-mod texts;
 mod wait;
 
 pub(crate) use detach::{new_session_on_exec, on_main_thread, take_stdin, unblock_signals_on_exec};
@@ -20,5 +19,4 @@ pub use memory::forget_start_up;
 pub use signals::is_ignored;
 pub(crate) use signals::{SignalReader, ignore, reset_dispositions};
 pub(crate) use spawn::{FileLimit, Launch, SpawnError, SpawnPlan, SpawnText, Spawner, Step};
-pub(crate) use texts::Texts;
 pub(crate) use wait::{Orphans, Reaped, Status, reap_any};

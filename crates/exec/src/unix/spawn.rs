@@ -9,7 +9,7 @@ use super::child::{SHELL, Shared, child};
 use super::detach::on_main_thread;
 use super::into_cgroup::clone_into;
 use super::raw;
-use super::texts::Texts;
+use crate::texts::Texts;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::thread::futex;

@@ -199,11 +199,8 @@ impl Worker {
         let surroundings = if here {
             Surroundings::default()
         } else {
-            Surroundings {
-                environment: self.options.environment.clone(),
-                home: self.options.home.clone(),
-                database: Some(place.name.clone().into_bytes()),
-            }
+            let database = place.name.clone().into_bytes();
+            Surroundings::new(self.options.environment.clone(), self.options.home.clone(), Some(database))
         };
         let runner = if here {
             Runner::Handlers { handlers: self.handlers, run_dir: place.run_dir.clone() }

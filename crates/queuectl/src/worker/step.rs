@@ -27,7 +27,7 @@ use queuectl_exec::protocol::{ClaimKey, End, Event as KeeperEvent, ExitRecord, R
 use super::events::{Action, Event, Report};
 use super::prefetch::Prefetch;
 use super::settling::{Facts, settle_for};
-use super::start::{Surroundings, start_request};
+use super::start::Surroundings;
 
 /// What a worker is, for its whole life.
 #[derive(Debug, Clone)]
@@ -419,7 +419,7 @@ impl Machine {
             held.slot = Some(slot);
             // From now on somebody may ask for its cancellation.
             self.next_look = self.next_look.min(now + ms(limits::RUNNING_POLL_MAX));
-            let start = start_request(&held.claim, slot, &self.surroundings);
+            let start = self.surroundings.start_request(&held.claim, slot);
             actions.push(Action::Keeper(Request::Start(Box::new(start))));
             actions.push(Action::Report(Report::Started {
                 job: held.claim.job.id.to_string(),

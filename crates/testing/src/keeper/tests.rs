@@ -1,6 +1,7 @@
 //! The fake keeper keeps its own word.
 
 use queuectl_exec::protocol::Leftovers;
+use queuectl_exec::texts::Texts;
 
 use super::*;
 
@@ -11,8 +12,8 @@ fn key(number: u64) -> ClaimKey {
 fn start(number: u64, timeout_ms: Option<u64>) -> Request {
     Request::Start(Box::new(Start {
         claim: key(number),
-        argv: vec![b"true".to_vec()],
-        env: Vec::new(),
+        argv: ["true"].into_iter().collect(),
+        env: Texts::default(),
         dir: b"/".to_vec(),
         stdin: None,
         timeout_ms,

@@ -79,7 +79,7 @@ fn a_program_is_looked_up_in_the_path_of_the_job() {
     std::fs::write(bin.join("greet"), "echo hello $1").unwrap();
     std::fs::set_permissions(bin.join("greet"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut start = kept.order(1, &["greet", "you"]);
-    start.env = vec![(b"PATH".to_vec(), format!("/nowhere:{}", bin.display()).into_bytes())];
+    start.env = [format!("PATH=/nowhere:{}", bin.display())].into_iter().collect();
     let record = kept.run(start);
     assert_eq!(record.end, End::Exited { code: 0 });
     assert_eq!(kept.text(&record.stdout), "hello you\n");

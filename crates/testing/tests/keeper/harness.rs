@@ -173,8 +173,8 @@ impl Kept {
     pub fn order(&self, number: u64, argv: &[&str]) -> Start {
         Start {
             claim: self.claim(number),
-            argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            env: vec![(b"PATH".to_vec(), b"/usr/local/bin:/usr/bin:/bin".to_vec())],
+            argv: argv.iter().collect(),
+            env: ["PATH=/usr/local/bin:/usr/bin:/bin"].into_iter().collect(),
             dir: self.dir.path().as_os_str().as_encoded_bytes().to_vec(),
             stdin: None,
             timeout_ms: None,

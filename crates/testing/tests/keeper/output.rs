@@ -31,11 +31,7 @@ fn standard_input_is_the_file_or_empty() {
 fn the_environment_is_the_given_one_and_the_mark() {
     let mut kept = Kept::new();
     let mut start = kept.order(1, &["/usr/bin/env"]);
-    start.env = vec![
-        (b"A".to_vec(), b"x\ny".to_vec()),
-        (b"QUEUECTL_CLAIM".to_vec(), b"somebody else's".to_vec()),
-        (b"B".to_vec(), b"".to_vec()),
-    ];
+    start.env = ["A=x\ny", "QUEUECTL_CLAIM=somebody else's", "B="].into_iter().collect();
     let record = kept.run(start);
     let expected = format!("A=x\ny\nB=\nQUEUECTL_CLAIM={}\n", record.claim);
     assert_eq!(kept.text(&record.stdout), expected);

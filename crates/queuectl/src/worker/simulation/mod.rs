@@ -414,6 +414,6 @@ impl World {
 }
 
 fn variable(start: &Start, name: &str) -> String {
-    let found = start.env.iter().find(|(key, _)| key == name.as_bytes());
-    String::from_utf8_lossy(&found.expect("it is ours").1).into_owned()
+    let found = start.env.variables().find(|(key, _)| *key == name.as_bytes());
+    String::from_utf8_lossy(found.expect("it is ours").1).into_owned()
 }

@@ -292,7 +292,10 @@ impl Foster {
                 let mode = *self.stop.borrow_and_update();
                 match mode {
                     Some(StopMode::HandOver) => return Next::Leave,
-                    Some(StopMode::Now) => self.send(self.ward.stop_all(StopReason::WorkerStopping)),
+                    Some(StopMode::Now) => {
+                        let stops = self.ward.stop_all(StopReason::WorkerStopping);
+                        self.send(stops);
+                    }
                     Some(StopMode::Drain) | None => {}
                 }
             }
@@ -322,7 +325,7 @@ impl Foster {
         Next::Work
     }
 
-    fn send(&self, orders: Vec<Request>) {
+    fn send(&mut self, orders: Vec<Request>) {
         for order in orders {
             self.link.send(order);
         }

@@ -1,8 +1,11 @@
 //! The link to the keeper: orders go out, events come in, and its end is noticed.
 
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::Child;
+use std::task::{Context, Poll, ready};
 
 use queuectl_core::id::JobId;
 use queuectl_core::limits::KEEPER_HELLO_MAX;
@@ -12,9 +15,8 @@ use queuectl_exec::rundir::{self, Kind, connect};
 use queuectl_exec::wire::{self, FrameDecoder};
 use queuectl_exec::{LaunchOptions, boot_id, is_shortage, launch};
 use queuectl_points::point;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tracing::debug;
 
@@ -42,17 +44,24 @@ pub struct Launcher {
 pub struct Link {
     /// The owner of the claims that it runs.
     pub owner: String,
-    /// Bounded by the worker's slots: each claim is started, stopped and settled once.
-    orders: mpsc::UnboundedSender<Order>,
-    events: mpsc::Receiver<Event>,
+    line: Line,
     /// Only of a keeper that this worker has started.
     child: Option<Child>,
 }
 
-/// What is sent over a link.
+enum Line {
+    Keeper(Wire),
+    /// Orders are bounded by the worker's slots: each claim is started, stopped and settled once.
+    Host {
+        orders: mpsc::UnboundedSender<Order>,
+        events: mpsc::Receiver<Event>,
+    },
+}
+
+/// What is said to a [`Host`].
 pub enum Order {
     Say(Request),
-    /// Of a worker with handlers, in place of [`Request::Start`].
+    /// In place of [`Request::Start`].
     Run(Box<Claim>),
 }
 
@@ -200,12 +209,8 @@ fn failed_hello() -> Error {
 impl Link {
     fn over(stream: std::os::unix::net::UnixStream, owner: String, child: Option<Child>) -> io::Result<Link> {
         stream.set_nonblocking(true)?;
-        let (read, write) = UnixStream::from_std(stream)?.into_split();
-        let (orders, taken) = mpsc::unbounded_channel();
-        let (heard, events) = mpsc::channel(EVENTS_MAX);
-        tokio::spawn(send_orders(write, taken));
-        tokio::spawn(hear_events(read, heard));
-        Ok(Link { owner, orders, events, child })
+        let line = Line::Keeper(Wire::new(UnixStream::from_std(stream)?));
+        Ok(Link { owner, line, child })
     }
 
     /// To what runs in this process.
@@ -213,7 +218,7 @@ impl Link {
         let (orders, taken) = mpsc::unbounded_channel();
         let (heard, events) = mpsc::channel(EVENTS_MAX);
         tokio::spawn(host.serve(taken, heard));
-        Link { owner, orders, events, child: None }
+        Link { owner, line: Line::Host { orders, events }, child: None }
     }
 
     /// Exchanges the first words.
@@ -227,24 +232,35 @@ impl Link {
         }
     }
 
-    /// Sends an order; if the keeper is gone, [`Link::next`] says so.
-    pub fn send(&self, order: Request) {
-        let _ = self.orders.send(Order::Say(order));
+    /// Has an order sent, for which [`Link::next`] must be waited for; if the keeper is gone, that says so.
+    pub fn send(&mut self, order: Request) {
+        match &mut self.line {
+            Line::Keeper(wire) => wire.say(&order),
+            Line::Host { orders, .. } => drop(orders.send(Order::Say(order))),
+        }
     }
 
-    /// Has a handler run this.
+    /// Has a handler run this. A keeper takes requests only.
     pub fn run(&self, claim: Claim) {
-        let _ = self.orders.send(Order::Run(Box::new(claim)));
+        if let Line::Host { orders, .. } = &self.line {
+            let _ = orders.send(Order::Run(Box::new(claim)));
+        }
     }
 
     /// The next event; `None` once the keeper is gone. Safe to drop and call again.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        match &mut self.line {
+            Line::Keeper(wire) => wire.next().await,
+            Line::Host { events, .. } => events.recv().await,
+        }
     }
 
     /// The next event, if it is there already.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.events.try_recv().ok()
+        match &mut self.line {
+            Line::Keeper(wire) => wire.heard(),
+            Line::Host { events, .. } => events.try_recv().ok(),
+        }
     }
 
     /// Parts from a keeper without attempts, or from a dead one, and reaps it.
@@ -266,47 +282,82 @@ impl Link {
     }
 }
 
-async fn send_orders(mut write: OwnedWriteHalf, mut orders: mpsc::UnboundedReceiver<Order>) {
-    while let Some(order) = orders.recv().await {
-        let mut bytes = Vec::new();
-        let mut next = Some(order);
-        while let Some(order) = next {
-            // A keeper takes requests only.
-            if let Order::Say(request) = order {
-                match wire::encode(&request) {
-                    Ok(frame) => bytes.extend(frame),
-                    Err(error) => debug!(%error, "an order does not fit a frame"),
-                }
-            }
-            next = orders.try_recv().ok();
-        }
-        point!("worker.orders.before");
-        if write.write_all(&bytes).await.is_err() {
-            return;
-        }
-        point!("worker.orders.after");
-    }
+/// Both ends of a socket to a keeper, without a task of its own: what is to be said goes out, and what was said is read,
+/// when the next event is asked for.
+struct Wire {
+    socket: UnixStream,
+    /// Orders that are not written yet.
+    unsent: Vec<u8>,
+    decoder: FrameDecoder,
+    buffer: Box<[u8]>,
+    /// The keeper has broken the protocol, or has closed.
+    over: bool,
 }
 
-async fn hear_events(mut read: OwnedReadHalf, heard: mpsc::Sender<Event>) {
-    let mut decoder = FrameDecoder::new();
-    let mut buffer = vec![0; READ_BYTES];
-    loop {
-        match read.read(&mut buffer).await {
-            Ok(length) if length > 0 => decoder.push(&buffer[..length]),
-            _ => return,
+impl Wire {
+    fn new(socket: UnixStream) -> Wire {
+        let buffer = vec![0; READ_BYTES].into_boxed_slice();
+        Wire { socket, unsent: Vec::new(), decoder: FrameDecoder::new(), buffer, over: false }
+    }
+
+    fn say(&mut self, request: &Request) {
+        match wire::encode(request) {
+            Ok(frame) => self.unsent.extend(frame),
+            Err(error) => debug!(%error, "an order does not fit a frame"),
         }
-        loop {
-            match decoder.pop::<Event>() {
-                Ok(Some(event)) => {
-                    point!("worker.event.heard");
-                    if heard.send(event).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => break,
-                Err(_) => return,
+    }
+
+    /// The next event that has been read.
+    fn heard(&mut self) -> Option<Event> {
+        match self.decoder.pop() {
+            Ok(Some(event)) => {
+                point!("worker.event.heard");
+                Some(event)
+            }
+            Ok(None) => None,
+            Err(_) => {
+                self.over = true;
+                None
             }
         }
+    }
+
+    /// Safe to drop and call again.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.heard() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            poll_fn(|context| {
+                self.poll_write(context);
+                self.poll_read(context)
+            })
+            .await;
+        }
+    }
+
+    /// Writes what the keeper takes now. One that takes nothing any more may have said something before it went.
+    fn poll_write(&mut self, context: &mut Context<'_>) {
+        while !self.unsent.is_empty() {
+            point!("worker.orders.before");
+            match Pin::new(&mut self.socket).poll_write(context, &self.unsent) {
+                Poll::Ready(Ok(len)) => drop(self.unsent.drain(..len)),
+                Poll::Ready(Err(_)) => self.unsent.clear(),
+                Poll::Pending => return,
+            }
+            point!("worker.orders.after");
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut buffer = ReadBuf::new(&mut self.buffer);
+        match ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer)) {
+            Ok(()) if !buffer.filled().is_empty() => self.decoder.push(buffer.filled()),
+            _ => self.over = true,
+        }
+        Poll::Ready(())
     }
 }

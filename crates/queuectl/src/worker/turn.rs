@@ -187,7 +187,7 @@ impl Turns {
                         Some(tokio::spawn(async move { exchange(&*store, *request, recall).await }));
                 }
                 Action::Keeper(order) => {
-                    if let Some(link) = &self.link {
+                    if let Some(link) = &mut self.link {
                         match (order, self.runner.is_here()) {
                             (Request::Start(start), true) => {
                                 self.machine.claim(start.claim).into_iter().for_each(|claim| link.run(claim));

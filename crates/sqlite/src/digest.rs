@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::failure::Failure;
-use crate::rows::{JOB_COLUMNS, RawJob, raw_job};
+use crate::rows::{JOB_COLUMNS, JOB_COLUMNS_LEN, RawJob, raw_job};
 
 /// Why a job that fails the comparison is dead.
 pub const ALTERED: &str =
@@ -36,7 +36,8 @@ pub struct SealedJob {
 
 /// Reads the columns of [`sealed_columns`].
 pub fn sealed_job(row: &Row<'_>) -> rusqlite::Result<SealedJob> {
-    Ok(SealedJob { raw: raw_job(row)?, command: row.get("command")?, digest: row.get("digest")? })
+    let (command, digest) = (row.get(JOB_COLUMNS_LEN)?, row.get(JOB_COLUMNS_LEN + 1)?);
+    Ok(SealedJob { raw: raw_job(row)?, command, digest })
 }
 
 impl SealedJob {

@@ -19,6 +19,9 @@ pub const JOB_COLUMNS: &str = "seq, id, generated, kind, queue, priority, state,
      attempts, runs, interruptions, cancel_requested, incarnation, claim, owner, worker, created_at, updated_at, \
      started_at, completed_at, last_error, exit_code, spec, environment";
 
+/// How many they are.
+pub const JOB_COLUMNS_LEN: usize = 27;
+
 /// A row of [`JOB_COLUMNS`] as it came, before its texts are read.
 pub struct RawJob {
     job: JobParts,

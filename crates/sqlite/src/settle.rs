@@ -100,7 +100,7 @@ fn apply(
     connection
         .prepare_cached(
             "-- settle_apply
-             UPDATE job SET state = ?1, ready = ?2, retrying = ?3, due_at = ?4, attempts = ?5, runs = ?6,
+             UPDATE OR FAIL job SET state = ?1, ready = ?2, retrying = ?3, due_at = ?4, attempts = ?5, runs = ?6,
                             interruptions = ?7, cancel_requested = 0, incarnation = NULL, claim = NULL, owner = NULL,
                             updated_at = ?8, started_at = ?9, completed_at = ?10,
                             last_error = iif(?11, last_error, ?12), exit_code = iif(?11, exit_code, ?13)

@@ -68,22 +68,22 @@ fn take_all(
         )?
         .query_row([jobs.len() as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut number = last - jobs.len() as i64;
-    let mut statement = connection.prepare_cached(&format!(
+    let mut statement = connection.prepare_cached(
         "-- take_claim
-         UPDATE job SET state = ?1, ready = 0, retrying = 0, incarnation = ?2, claim = ?3, owner = ?4, worker = ?5,
+         UPDATE OR FAIL job SET state = ?1, ready = 0, retrying = 0, incarnation = ?2, claim = ?3, owner = ?4, worker = ?5,
                         started_at = ?6, updated_at = ?6
-         WHERE seq = ?7 RETURNING {}",
-        sealed_columns()
-    ))?;
+         WHERE seq = ?7",
+    )?;
+    // Read in a statement of its own: for what is returned SQLite would fill a table, made anew for each job.
+    let mut row = connection
+        .prepare_cached(&format!("-- take_row\nSELECT {} FROM job WHERE seq = ?", sealed_columns()))?;
     let mut environments = Environments::new(connection);
     let mut taken = Taken::default();
     for seq in jobs {
         number += 1;
-        let sealed = statement.query_row(
-            (to.as_str(), incarnation, number, &request.owner, &request.worker, now.millis(), seq),
-            sealed_job,
-        );
-        let whole = match sealed {
+        let claim = (to.as_str(), incarnation, number, &request.owner, &request.worker, now.millis(), seq);
+        statement.execute(claim)?;
+        let whole = match row.query_row([seq], sealed_job) {
             Ok(sealed) => sealed.unsealed(&mut environments)?,
             Err(error) if is_unreadable(&error) => None,
             Err(error) => return Err(error.into()),

@@ -244,6 +244,19 @@ async fn claims_and_promotions_walk_their_partial_indexes() {
 }
 
 #[tokio::test]
+async fn a_change_of_a_job_makes_no_table_of_its_own() {
+    let (_dir, path) = place();
+    drop(open(&path).await);
+    let raw = Connection::open(&path).expect("there");
+    let sql = "UPDATE job SET state = 'dead', ready = 0, retrying = 0, completed_at = 1 WHERE seq = 1";
+    let mut statement = raw.prepare(&format!("EXPLAIN {sql}")).expect("valid");
+    let steps = statement.query_map([], |row| row.get::<_, String>(1)).expect("a program");
+    let steps: Vec<String> = steps.map(|step| step.expect("text")).collect();
+    assert!(steps.iter().any(|step| step == "Program"), "it is counted: {steps:?}");
+    assert!(!steps.iter().any(|step| step == "OpenEphemeral"), "{steps:?}");
+}
+
+#[tokio::test]
 async fn an_idle_exchange_writes_nothing() {
     let (_dir, path) = place();
     let store = open(&path).await;

@@ -55,7 +55,9 @@ CREATE TABLE job (
   queue            TEXT NOT NULL,
   priority         INTEGER NOT NULL,
   state            TEXT NOT NULL
-    CHECK (state IN ('pending', 'processing', 'completed', 'dead', 'cancelled', 'blocked')),
+    -- Not as a list: SQLite would make a table of that at each change.
+    CHECK (state = 'pending' OR state = 'processing' OR state = 'completed' OR state = 'dead' OR state = 'cancelled'
+           OR state = 'blocked'),
   ready            INTEGER NOT NULL,
   retrying         INTEGER NOT NULL,
   due_at           INTEGER NOT NULL,
@@ -169,9 +171,13 @@ CREATE TRIGGER job_recounted AFTER UPDATE OF queue, state, ready, retrying ON jo
 BEGIN
   UPDATE counts SET n = n - 1
     WHERE queue = old.queue AND state = old.state AND ready = old.ready AND retrying = old.retrying;
+  -- Nothing here may undo just the statement: so one that leaves its errors to its transaction (UPDATE OR FAIL) need not
+  -- copy each page before it writes to it.
   INSERT INTO counts (queue, state, ready, retrying, n)
-    VALUES (new.queue, new.state, new.ready, new.retrying, 1)
-    ON CONFLICT DO UPDATE SET n = n + 1;
+    VALUES (new.queue, new.state, new.ready, new.retrying, 0)
+    ON CONFLICT DO NOTHING;
+  UPDATE counts SET n = n + 1
+    WHERE queue = new.queue AND state = new.state AND ready = new.ready AND retrying = new.retrying;
 END;
 
 -- For people with a SQL shell: contract names, shown states, ISO times.

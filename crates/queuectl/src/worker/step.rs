@@ -52,7 +52,9 @@ enum Phase {
 
 #[derive(Debug)]
 struct Held {
-    claim: Claim,
+    /// Apart: every step looks at all phases, and at hardly any claim.
+    claim: Box<Claim>,
+    at_most_once: bool,
     phase: Phase,
     /// When the phase began, in milliseconds of the boot-time clock.
     since: u64,
@@ -207,7 +209,7 @@ impl Machine {
 
     /// What this claim is about.
     pub fn claim(&self, key: ClaimKey) -> Option<Claim> {
-        self.held.get(&ClaimToken::from(key)).map(|held| held.claim.clone())
+        self.held.get(&ClaimToken::from(key)).map(|held| (*held.claim).clone())
     }
 
     /// How it stops, if it does.
@@ -402,17 +404,9 @@ impl Machine {
             return;
         }
         let waiting = self.held.iter().filter(|(_, held)| matches!(held.phase, Phase::Waiting));
-        let waiting: Vec<ClaimToken> = waiting.map(|(token, _)| *token).collect();
-        let mut free = if waiting.is_empty() { Vec::new() } else { self.free_slots() }.into_iter();
-        for token in waiting {
-            let Some(slot) = free.next() else {
-                // Claimed ahead. What may run only once is not kept waiting where a crash would cost it its run.
-                if self.held[&token].claim.job.spec.at_most_once {
-                    self.release(token);
-                    self.prefetch.gave_back();
-                }
-                continue;
-            };
+        let first: Vec<ClaimToken> = waiting.map(|(token, _)| *token).take(self.identity.slots).collect();
+        let free = if first.is_empty() { Vec::new() } else { self.free_slots() };
+        for (token, slot) in first.into_iter().zip(free) {
             let held = self.held.get_mut(&token).expect("just listed");
             held.phase = Phase::Starting;
             held.since = now;
@@ -426,6 +420,17 @@ impl Machine {
                 attempt: held.claim.attempt,
                 slot,
             }));
+        }
+        self.give_back_hoarded();
+    }
+
+    /// What is left was claimed ahead. What may run only once is not kept waiting where a crash would cost it its run.
+    fn give_back_hoarded(&mut self) {
+        let hoarded =
+            self.held.iter().filter(|(_, held)| matches!(held.phase, Phase::Waiting) && held.at_most_once);
+        for token in hoarded.map(|(token, _)| *token).collect::<Vec<_>>() {
+            self.release(token);
+            self.prefetch.gave_back();
         }
     }
 

@@ -37,7 +37,14 @@ impl Machine {
                 self.releases.push(claim.token);
                 continue;
             }
-            let held = Held { claim, phase: Phase::Waiting, since: now, slot: None, stop_sent: None };
+            let held = Held {
+                at_most_once: claim.job.spec.at_most_once,
+                claim: Box::new(claim),
+                phase: Phase::Waiting,
+                since: now,
+                slot: None,
+                stop_sent: None,
+            };
             self.held.insert(held.claim.token, held);
         }
         for token in reply.cancels {

@@ -57,15 +57,15 @@ pub const SLOTS_MAX: usize = 1024;
 /// Most queue names that one worker is bound to.
 pub const WORKER_QUEUES_MAX: usize = 256;
 /// Most jobs claimed ahead of a free slot.
-pub const PREFETCH_MAX: usize = 32;
+pub const PREFETCH_MAX: usize = 64;
 /// Runs seen before a worker claims ahead at all.
 pub const PREFETCH_RUNS_MIN: usize = 32;
 /// Prefetch holds at most this much work per slot.
-pub const PREFETCH_HORIZON: Duration = Duration::from_millis(20);
+pub const PREFETCH_HORIZON: Duration = Duration::from_millis(40);
 /// A claim that has not started by then goes back.
-pub const UNSTARTED_MAX: Duration = Duration::from_millis(50);
+pub const UNSTARTED_MAX: Duration = Duration::from_millis(100);
 /// A settle waits at most this long for company, and only while the slots are busy with what was claimed ahead.
-pub const SETTLE_DELAY: Duration = Duration::from_millis(12);
+pub const SETTLE_DELAY: Duration = Duration::from_millis(24);
 /// A second stop signal escalates only if it comes at least this long after the first.
 pub const SECOND_SIGNAL_AFTER: Duration = Duration::from_secs(1);
 /// How often a worker looks for keepers whose process or worker has died. Its slow look at the store keeps the same beat.

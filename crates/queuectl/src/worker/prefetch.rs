@@ -63,7 +63,7 @@ mod tests {
     fn long_runs_stop_claiming_ahead() {
         let mut prefetch = Prefetch::default();
         for _ in 0..PREFETCH_RUNS_MIN {
-            prefetch.saw_run(100);
+            prefetch.saw_run(5 * PREFETCH_HORIZON.as_millis() as u64);
         }
         assert_eq!(prefetch.depth(4), 0);
         assert_eq!(prefetch.depth(10), 2);

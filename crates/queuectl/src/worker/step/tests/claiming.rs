@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use queuectl_core::limits::{PREFETCH_MAX, PREFETCH_RUNS_MIN, SETTLE_DELAY, UNSTARTED_MAX};
+use queuectl_core::limits::{PREFETCH_HORIZON, PREFETCH_MAX, PREFETCH_RUNS_MIN, SETTLE_DELAY, UNSTARTED_MAX};
 use queuectl_core::settings::Settings;
 use queuectl_core::state::State;
 use queuectl_core::store::{Claim, ExchangeReply, Settled};
@@ -44,7 +44,10 @@ fn nothing_is_claimed_ahead_before_enough_runs() {
     assert_eq!(rig.step(Event::Rang).exchange.expect("it looks").want, 1);
     rig.claims(&[]);
     rig.learn(1);
-    assert_eq!(rig.step(Event::Rang).exchange.expect("it looks").want, 1 + 20.min(PREFETCH_MAX));
+    assert_eq!(
+        rig.step(Event::Rang).exchange.expect("it looks").want,
+        1 + (ms(PREFETCH_HORIZON) as usize).min(PREFETCH_MAX)
+    );
 }
 
 #[test]
@@ -101,13 +104,14 @@ fn more_is_claimed_in_one_go_once_most_of_what_was_claimed_ahead_has_gone() {
 
 #[test]
 fn each_slot_has_one_at_hand_when_more_is_claimed() {
-    let mut rig = Rig::new(8);
+    let slots = PREFETCH_MAX / 3;
+    let mut rig = Rig::new(slots);
     rig.learn(PREFETCH_RUNS_MIN);
     let want = rig.step(Event::Rang).exchange.expect("it looks").want;
-    assert_eq!(want, 8 + PREFETCH_MAX);
+    assert_eq!(want, slots + PREFETCH_MAX);
     let claims: Vec<Claim> = (1..=want as u64).map(plain).collect();
     rig.claims(&claims.iter().collect::<Vec<_>>());
-    let spare = PREFETCH_MAX - 8;
+    let spare = PREFETCH_MAX - slots;
     for one in &claims[..spare] {
         assert!(rig.ended(one, success()).exchange.is_none(), "there is one for each slot");
     }

@@ -51,7 +51,7 @@ impl<'a> Inserter<'a> {
             .connection
             .prepare_cached(
                 "-- job_insert
-                 INSERT INTO job (id, generated, kind, queue, priority, state, ready, retrying, due_at, run_at,
+                 INSERT OR FAIL INTO job (id, generated, kind, queue, priority, state, ready, retrying, due_at, run_at,
                                   created_at, updated_at, command, spec, digest, environment, batch)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?10, ?11, ?12, ?13, ?14, ?15)
                  ON CONFLICT (id) DO NOTHING",

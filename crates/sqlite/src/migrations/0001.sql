@@ -79,8 +79,9 @@ CREATE TABLE job (
   command          TEXT,
   spec             TEXT NOT NULL,
   digest           BLOB,
-  environment      INTEGER REFERENCES environment (id),
-  batch            INTEGER REFERENCES batch (id),
+  -- Deferred, or each insert would copy the pages that it changes, as said at the triggers.
+  environment      INTEGER REFERENCES environment (id) DEFERRABLE INITIALLY DEFERRED,
+  batch            INTEGER REFERENCES batch (id) DEFERRABLE INITIALLY DEFERRED,
   CHECK (ready = 0 OR state = 'pending'),
   CHECK ((claim IS NOT NULL) = (state = 'processing'))
 ) STRICT;
@@ -156,10 +157,14 @@ CREATE TABLE counts (
   PRIMARY KEY (queue, state, ready, retrying)
 ) STRICT, WITHOUT ROWID;
 
+-- Nothing here may undo just the statement: so one that leaves its errors to its transaction (OR FAIL) need not copy each
+-- page before it writes to it.
 CREATE TRIGGER job_counted AFTER INSERT ON job WHEN new.due_at < 1152921504606846976 BEGIN
   INSERT INTO counts (queue, state, ready, retrying, n)
-    VALUES (new.queue, new.state, new.ready, new.retrying, 1)
-    ON CONFLICT DO UPDATE SET n = n + 1;
+    VALUES (new.queue, new.state, new.ready, new.retrying, 0)
+    ON CONFLICT DO NOTHING;
+  UPDATE counts SET n = n + 1
+    WHERE queue = new.queue AND state = new.state AND ready = new.ready AND retrying = new.retrying;
 END;
 CREATE TRIGGER job_uncounted AFTER DELETE ON job WHEN old.due_at < 1152921504606846976 BEGIN
   UPDATE counts SET n = n - 1
@@ -171,8 +176,6 @@ CREATE TRIGGER job_recounted AFTER UPDATE OF queue, state, ready, retrying ON jo
 BEGIN
   UPDATE counts SET n = n - 1
     WHERE queue = old.queue AND state = old.state AND ready = old.ready AND retrying = old.retrying;
-  -- Nothing here may undo just the statement: so one that leaves its errors to its transaction (UPDATE OR FAIL) need not
-  -- copy each page before it writes to it.
   INSERT INTO counts (queue, state, ready, retrying, n)
     VALUES (new.queue, new.state, new.ready, new.retrying, 0)
     ON CONFLICT DO NOTHING;

@@ -19,8 +19,17 @@ pub const JOB_COLUMNS: &str = "seq, id, generated, kind, queue, priority, state,
      attempts, runs, interruptions, cancel_requested, incarnation, claim, owner, worker, created_at, updated_at, \
      started_at, completed_at, last_error, exit_code, spec, environment";
 
-/// How many they are.
-pub const JOB_COLUMNS_LEN: usize = 27;
+/// How many they are: as many as the commas between them, and one.
+pub const JOB_COLUMNS_LEN: usize = {
+    let (columns, mut at, mut len) = (JOB_COLUMNS.as_bytes(), 0, 1);
+    while at < columns.len() {
+        if columns[at] == b',' {
+            len += 1;
+        }
+        at += 1;
+    }
+    len
+};
 
 /// A row of [`JOB_COLUMNS`] as it came, before its texts are read.
 pub struct RawJob {

@@ -72,7 +72,7 @@ impl Poll {
         Ok(Poll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Level-triggered. What was added is closed by `close`.
+    /// Level-triggered. What may hang up is closed by `close`.
     pub(super) fn add(&self, source: impl AsFd, token: Token, interest: Interest) -> io::Result<()> {
         Ok(epoll::add(&self.0, source, token.to_data(), interest.flags())?)
     }

@@ -329,6 +329,8 @@ impl Foster {
         for order in orders {
             self.link.send(order);
         }
+        // The store may be asked before the keeper is listened to, and may take its time.
+        self.link.flush();
     }
 
     /// An attempt has ended.

@@ -24,7 +24,7 @@ use super::handlers::{Handlers, Host};
 use super::ward::Told;
 use crate::error::Error;
 
-/// Events that wait for the loop.
+/// Events of handlers that wait for the loop.
 const EVENTS_MAX: usize = 1024;
 const READ_BYTES: usize = 64 * 1024;
 
@@ -232,11 +232,21 @@ impl Link {
         }
     }
 
-    /// Has an order sent, for which [`Link::next`] must be waited for; if the keeper is gone, that says so.
+    /// Queues an order. It is written while [`Link::next`] is waited for, which also says if the keeper is gone.
     pub fn send(&mut self, order: Request) {
         match &mut self.line {
             Line::Keeper(wire) => wire.say(&order),
             Line::Host { orders, .. } => drop(orders.send(Order::Say(order))),
+        }
+    }
+
+    /// Writes now what can be, for who does not wait for the next event at once.
+    pub fn flush(&mut self) {
+        if let Line::Keeper(wire) = &mut self.line
+            && !wire.unsent.is_empty()
+            && let Ok(len) = wire.socket.try_write(&wire.unsent)
+        {
+            wire.unsent.drain(..len);
         }
     }
 
@@ -267,7 +277,10 @@ impl Link {
     pub async fn leave(mut self) {
         self.send(Request::Leave);
         while self.next().await.is_some() {}
-        let Some(mut child) = self.child else { return };
+        let Link { line, child, .. } = self;
+        // Before it is waited for: one that was not understood may not have been told.
+        drop(line);
+        let Some(mut child) = child else { return };
         let reaped = tokio::task::spawn_blocking(move || child.wait()).await;
         debug!(?reaped, "the keeper has ended");
     }
@@ -345,7 +358,11 @@ impl Wire {
             point!("worker.orders.before");
             match Pin::new(&mut self.socket).poll_write(context, &self.unsent) {
                 Poll::Ready(Ok(len)) => drop(self.unsent.drain(..len)),
-                Poll::Ready(Err(_)) => self.unsent.clear(),
+                Poll::Ready(Err(_)) => {
+                    self.unsent.clear();
+                    // Should it still be there, it is to know that it hears nothing more.
+                    let _ = Pin::new(&mut self.socket).poll_shutdown(context);
+                }
                 Poll::Pending => return,
             }
             point!("worker.orders.after");

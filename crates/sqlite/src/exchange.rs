@@ -264,7 +264,7 @@ fn stop(connection: &Connection, worker: &str) -> Result<Option<StopMode>, Failu
 #[cfg(test)]
 mod tests {
     use queuectl_core::store::StoreError;
-    use queuectl_testing::given::{Turn, job};
+    use queuectl_testing::given::{Turn, exited, job, outcome};
 
     use super::*;
     use crate::insert::insert_all;
@@ -303,6 +303,23 @@ mod tests {
         store.execute("UPDATE job SET kind = 'another'", []).expect("altered");
         let (given, rings) = claim(&store);
         assert_eq!((given, rings.outcome, rings.work), (0, true, true));
+    }
+
+    /// Its statement leaves what it has changed (OR FAIL) when the count behind it fails.
+    #[test]
+    fn a_settle_that_cannot_be_counted_changes_nothing() {
+        let (_dir, store) = store();
+        insert_all(&store, &[job("a")], NOW).expect("in");
+        let mut rings = Rings::default();
+        let reply = exchange(&store, &Turn::of("w").want(1).request(), NOW, &mut rings).expect("exchanged");
+        store.execute("UPDATE counts SET n = 0", []).expect("miscounted");
+        let request = Turn::of("w").settle(outcome(&reply.claims[0], exited(0))).request();
+        store.execute_batch("BEGIN").expect("begun");
+        let reply = exchange(&store, &request, NOW, &mut rings).expect("exchanged");
+        store.execute_batch("COMMIT").expect("kept");
+        assert!(matches!(&reply.settled[..], [Settled::Refused(_)]), "{:?}", reply.settled);
+        let state: String = store.query_row("SELECT state FROM job", [], |row| row.get(0)).expect("there");
+        assert_eq!(state, "processing");
     }
 
     #[test]

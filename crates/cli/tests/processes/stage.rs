@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -46,9 +47,18 @@ impl Stage {
         command
     }
 
-    /// Runs to the end.
+    /// Runs to the end, which must come: what hangs fails its test, not the whole run.
     pub fn output(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the binary runs")
+        let mut command = self.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let pid = child.id();
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || tell.send(child.wait_with_output()));
+        let Ok(output) = told.recv_timeout(PATIENCE) else {
+            signal(pid, KILL);
+            panic!("not within {PATIENCE:?}: the end of {arguments:?}");
+        };
+        output.expect("our child")
     }
 
     /// Runs to the end, must succeed, and gives its standard output.

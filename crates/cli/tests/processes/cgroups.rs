@@ -26,7 +26,9 @@ fn what_hides_from_all_else_is_ended_before_its_job_runs_again() {
     let program = delegated.entering(Path::new(env!("CARGO_BIN_EXE_queuectl")));
     let mut stage = Stage::new();
     let worker = stage.start_worker_by(&program, &[]);
-    assert!(stage.run(&["doctor"]).contains("jobs run in control groups of their own"));
+    until("its keeper is there, and says so", || {
+        stage.run(&["doctor"]).contains("jobs run in control groups of their own")
+    });
     let line = hide(&stage);
     stage.enqueue("job", &line);
     let first = hidden(&stage, 1);

@@ -88,10 +88,13 @@ impl Client {
         let household = Household::default();
         household.stop(mode);
         let (mut fosters, mut seen) = (Fosters::new(self, &household), BTreeSet::new());
+        let run_dir = self.place().run_dir;
+        let lives = |id: &&String| rundir::is_alive(&run_dir, Kind::Keeper, id).unwrap_or(false);
         loop {
             let orphans = self.orphans().await?;
             self.settle_dead().await;
-            if orphans.is_empty() {
+            // One whose jobs are settled is yet to end, unless there is a worker who may have adopted it.
+            if orphans.is_empty() && (!seen.iter().any(|id| lives(&id)) || self.has_adopter().await?) {
                 break;
             }
             for Orphan { keeper, .. } in orphans {
@@ -104,9 +107,11 @@ impl Client {
             tokio::time::sleep(ORPHANS_POLL).await;
         }
         fosters.rest().await;
-        let run_dir = self.place().run_dir;
-        let lives = |id: &&String| rundir::is_alive(&run_dir, Kind::Keeper, id).unwrap_or(false);
         let taken_over = seen.iter().filter(lives).count();
         Ok(OrphansStopped { ended: seen.len() - taken_over, taken_over })
+    }
+
+    async fn has_adopter(&self) -> StoreResult<bool> {
+        Ok(self.live_workers().await?.iter().any(|worker| !worker.only_job))
     }
 }

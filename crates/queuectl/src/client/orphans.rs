@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use queuectl_core::id::JobId;
-use queuectl_core::store::{Claim, StopMode, StoreResult};
+use queuectl_core::store::{Claim, StopMode, StoreResult, WorkerRow};
 use queuectl_exec::frozen::thaw;
 use queuectl_exec::rundir::{self, Kind};
 
@@ -44,7 +44,7 @@ impl Client {
             return Ok(orphans);
         }
         let workers = self.live_workers().await?;
-        let adoptable = workers.iter().all(|worker| worker.only_job);
+        let adoptable = !has_adopter(&workers);
         for keeper in keepers {
             let marked = rundir::is_marked_orphan(&run_dir, &keeper);
             if !marked && !adoptable {
@@ -89,12 +89,12 @@ impl Client {
         household.stop(mode);
         let (mut fosters, mut seen) = (Fosters::new(self, &household), BTreeSet::new());
         let run_dir = self.place().run_dir;
-        let lives = |id: &&String| rundir::is_alive(&run_dir, Kind::Keeper, id).unwrap_or(false);
+        let lives = |id: &String| rundir::is_alive(&run_dir, Kind::Keeper, id).unwrap_or(false);
         loop {
             let orphans = self.orphans().await?;
             self.settle_dead().await;
             // One whose jobs are settled is yet to end, unless there is a worker who may have adopted it.
-            if orphans.is_empty() && (!seen.iter().any(|id| lives(&id)) || self.has_adopter().await?) {
+            if orphans.is_empty() && (!seen.iter().any(lives) || has_adopter(&self.live_workers().await?)) {
                 break;
             }
             for Orphan { keeper, .. } in orphans {
@@ -107,11 +107,12 @@ impl Client {
             tokio::time::sleep(ORPHANS_POLL).await;
         }
         fosters.rest().await;
-        let taken_over = seen.iter().filter(lives).count();
+        let taken_over = seen.iter().filter(|id| lives(id)).count();
         Ok(OrphansStopped { ended: seen.len() - taken_over, taken_over })
     }
+}
 
-    async fn has_adopter(&self) -> StoreResult<bool> {
-        Ok(self.live_workers().await?.iter().any(|worker| !worker.only_job))
-    }
+/// Whether one of these takes over what others have left running.
+fn has_adopter(workers: &[WorkerRow]) -> bool {
+    workers.iter().any(|worker| !worker.only_job)
 }

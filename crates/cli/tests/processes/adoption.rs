@@ -9,7 +9,7 @@ use queuectl_exec::now_boot_ms;
 use serde_json::Value;
 
 use crate::crash::{begun, watchful};
-use crate::stage::{HUP, KILL, STOP, Stage, has_ended, keeper_of, processes_of, signal, until};
+use crate::stage::{HUP, KILL, STOP, Stage, has_ended, has_signal, keeper_of, processes_of, signal, until};
 
 fn go(stage: &Stage, id: &str) {
     std::fs::write(stage.path(&format!("go-{id}")), "").expect("written");
@@ -133,16 +133,10 @@ fn worker_stop_handover_leaves_at_once_and_the_next_worker_goes_on() {
     stage.run(&["worker", "stop"]);
 }
 
-/// As under `nohup`: then what is started from here ignores it as well.
-fn is_hangup_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-    let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("a set of signals");
-    u64::from_str_radix(set.trim(), 16).expect("a number") & (1 << (HUP - 1)) != 0
-}
-
 #[test]
 fn a_hangup_leaves_at_once_and_its_jobs_run_on() {
-    if is_hangup_ignored() {
+    // What is started from here ignores it as well.
+    if has_signal("self", "SigIgn", HUP) {
         let _ = writeln!(std::io::stderr(), "NOT TESTED: HUP is ignored here, as under nohup");
         return;
     }

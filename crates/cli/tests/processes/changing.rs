@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::stage::{Stage, refused, signal, until};
+use super::stage::{INT, Stage, has_signal, refused, signal, until};
 
 fn ids(stage: &Stage, arguments: &[&str]) -> Vec<String> {
     let words: Vec<&str> = ["list", "--quiet"].iter().chain(arguments).copied().collect();
@@ -261,13 +261,8 @@ fn an_interrupted_wait_exits_130() {
     stage.enqueue("never", "true");
     let mut child = stage.command(&["wait", "never"]).spawn().expect("it runs");
     // Once it hears the signal by itself, it is not ended by it.
-    let caught = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it lives");
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask").trim();
-        u64::from_str_radix(mask, 16).expect("a mask") & 0b10 != 0
-    };
-    until("it hears an interrupt", caught);
-    signal(child.id(), 2);
+    until("it hears an interrupt", || has_signal(&child.id().to_string(), "SigCgt", INT));
+    signal(child.id(), INT);
     let code = child.wait().expect("our child").code();
     assert_eq!(code, Some(130));
 }

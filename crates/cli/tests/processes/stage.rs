@@ -170,7 +170,16 @@ pub fn signal(pid: u32, signal: i32) {
     assert!(status.is_ok_and(|status| status.success()), "cannot signal {pid}");
 }
 
+/// Whether a process ("self" for the tests' own) has a signal in a set of its status, such as `SigCgt`.
+pub fn has_signal(process: &str, set: &str, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it lives");
+    let mask =
+        status.lines().find_map(|line| line.strip_prefix(set)?.strip_prefix(':')).expect("a set of signals");
+    u64::from_str_radix(mask.trim(), 16).expect("a mask") & (1 << (signal - 1)) != 0
+}
+
 pub const HUP: i32 = 1;
+pub const INT: i32 = 2;
 pub const KILL: i32 = 9;
 pub const TERM: i32 = 15;
 pub const STOP: i32 = 19;

@@ -165,7 +165,7 @@ fn an_interrupted_run_cancels_its_job() {
         let mut child =
             stage.command(&["run", "echo begun >> begun; exec sleep 60"]).spawn().expect("it runs");
         until("the job runs", || !stage.lines("begun").is_empty());
-        crate::stage::signal(child.id(), 2);
+        crate::stage::signal(child.id(), crate::stage::INT);
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "served: {served}");
         assert_eq!(stage.job("last")["state"], "cancelled");
     }
